@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The front door. Each command installs what it misses, builds, and does its job.
+#
+#   make run      build a small Linux on a VHD disk and boot it in this terminal
+#   make check    all tests (at most 30 minutes on 2 processors)
+#   make soak     the long guests
+#   make bench    measure against QEMU and against the host; QUICK=1 for a short one
+#   make build    build into build/, programs in build/bin/
+#   make install  PREFIX=/usr/local DESTDIR=
+#   make fmt      clang-format over the sources; make tidy: clang-tidy
+
+PREFIX ?= /usr/local
+PROGRAMS = yado yado-vm
+
+.PHONY: all build run check soak bench fmt tidy install clean
+all: build
+
+build:
+	@tools/install-deps build
+	@tools/build release
+
+run:
+	@tools/install-deps build run
+	@tools/build release $(PROGRAMS)
+	@tools/run-demo
+
+check:
+	@tools/install-deps build run check
+	@tools/check
+
+soak:
+	@tools/install-deps build run check
+	@tools/build release
+	@tests/guest/run --label soak
+
+bench:
+	@tools/install-deps build run bench
+	@tools/build release $(PROGRAMS)
+	@tools/bench $(if $(QUICK),--quick)
+
+fmt:
+	@tools/install-deps dev
+	@find src tests \( -name '*.c' -o -name '*.h' \) -print0 | xargs -0 clang-format-14 -i
+
+tidy:
+	@tools/install-deps build dev
+	@tools/build dev
+	@find src -name '*.c' -print0 | xargs -0 -n 8 -P 2 clang-tidy --quiet -p build/dev
+
+install: build
+	@for program in $(PROGRAMS); do \
+		install -D -m 755 build/bin/$$program $(DESTDIR)$(PREFIX)/bin/$$program; \
+	done
+
+clean:
+	rm -rf build
