@@ -20,7 +20,7 @@ int error_prefix(struct error *err, int code, const char *fmt, ...)
 {
     if (err) {
         char head[sizeof(err->text)];
-        char whole[2 * sizeof(err->text)];
+        char whole[2 * sizeof(err->text) + 2];
         va_list ap;
         va_start(ap, fmt);
         vsnprintf(head, sizeof(head), fmt, ap);

@@ -32,7 +32,7 @@ enum region_kind {
     REGION_ROM, /* store offset, read; writes go to ops if given, else are dropped */
 };
 
-/* Lies in its owner's struct; constant while it is on a bus (bus_move() changes it). */
+/* Lies in its owner's struct; to change it, take it off the bus and lay it on again. */
 struct region {
     const char *name;
     uint64_t base, size_bytes;
@@ -62,7 +62,8 @@ struct bus_view {
 struct bus;
 
 /*
- * An empty address space of size_bytes (0x10000, or the physical address width). ram is the store
+ * An empty address space of size_bytes (0x10000, or the physical address width; 0: all 2^64
+ * addresses). ram is the store
  * that RAM and ROM regions refer to; NULL for ports. -ENOMEM.
  */
 int bus_new(const char *name, uint64_t size_bytes, struct ram *ram, struct bus **ret_bus);
@@ -71,7 +72,11 @@ struct bus *bus_free(struct bus *bus);
 
 struct ram *bus_ram(struct bus *bus);
 
-/* Lay a region on the bus. A region that does not fit is clipped to the bus. -ENOMEM. */
+/*
+ * Lay a region on the bus. A region that does not fit is clipped to the bus; of two with the same
+ * priority the one laid last wins. -ENOMEM, -EBUSY when it is on a bus already, -EINVAL when it is memory that
+ * the store does not have.
+ */
 int bus_add(struct bus *bus, struct region *region);
 /* Take it off; harmless when it is not on the bus. */
 void bus_remove(struct bus *bus, struct region *region);
