@@ -91,6 +91,8 @@ struct engine_ops {
      * vCPUs stay inside the engine. apic_eoi() of the IOAPIC arrives by ioapic_eoi.
      */
     void (*msi)(struct engine *engine, uint64_t addr, uint32_t data);
+    /* The vCPU's own local APIC to its power-on state (machine reset); with msi() only. */
+    void (*vcpu_apic_reset)(struct vcpu *vcpu);
 };
 
 /* Common head of every engine and vCPU. */

@@ -99,6 +99,9 @@ bool ram_clean(struct ram *ram, enum ram_flag flag, uint64_t offset, uint64_t le
     uint64_t limit = ram->size_bytes >> RAM_PAGE_SHIFT;
     bool any = false;
 
+    for (struct ram_watcher *w = ram->watchers; w; w = w->next)
+        if (w->collect)
+            w->collect(w->ctx, offset, len_bytes);
     memset(bitmap, 0, (pages + 7) / 8);
     for (uint64_t i = 0; i < pages && first + i < limit; i++) {
         _Atomic uint8_t *flags = &ram->flags[first + i];

@@ -39,6 +39,8 @@ struct ram_watcher {
     void (*code_written)(void *ctx, uint64_t offset, uint64_t len_bytes);
     /* A RAM_DIRTY flag was cleared: caches that let writes by unseen must be dropped. */
     void (*cleaned)(void *ctx);
+    /* ram_clean() is about to look: flags of dirty pages known elsewhere are to be set now. */
+    void (*collect)(void *ctx, uint64_t offset, uint64_t len_bytes);
     void *ctx;
     struct ram_watcher *next;
 };

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The CPUID that a KVM guest sees: what the host's KVM supports, less what this engine cannot
+ * carry. SDM vol. 2A, CPUID; KVM api.rst 4.46 (KVM_GET_SUPPORTED_CPUID) and cpuid.rst.
+ *
+ * Taken out: extended state beyond AVX (struct x86_state has no room for it) and all features
+ * that live in it, nested virtualisation, SMM-dependent and tracing leaves, and the host's
+ * topology, which is replaced with one package of single-thread cores.
+ */
+#include "cpu/kvm/kvm_internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define XCR0_KEPT 7u
+
+struct mask {
+    uint32_t leaf, subleaf;
+    uint32_t eax, ebx, ecx, edx; /* bits that are cleared */
+};
+
+#define BIT(n) (1u << (n))
+#define BITS(lo, hi) ((uint32_t)((1ULL << ((hi) + 1)) - (1ULL << (lo))))
+
+static const struct mask masks[] = {
+    /* DTES64, DS-CPL, VMX, SMX, EIST, TM2, SDBG, xTPR, PDCM, DCA; DTS, ACPI, TM, PBE */
+    {.leaf = 1, .ecx = BIT(2) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(11) | BIT(14) |
+                       BIT(15) | BIT(18),
+     .edx = BIT(21) | BIT(22) | BIT(29) | BIT(31)},
+    /* SGX, PQM, MPX, PQE, AVX-512 in all parts, Intel PT */
+    {.leaf = 7, .subleaf = 0,
+     .ebx = BIT(2) | BIT(12) | BIT(14) | BIT(15) | BIT(16) | BIT(17) | BIT(21) | BIT(25) |
+            BIT(26) | BIT(27) | BIT(28) | BIT(30) | BIT(31),
+     /* PKU, OSPKE, WAITPKG, VBMI, VBMI2, CET_SS, VNNI, BITALG, TME, VPOPCNTDQ, LA57, MAWAU,
+        KL, ENQCMD, SGX_LC, PKS */
+     .ecx = BIT(1) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(11) | BIT(12) | BIT(13) |
+            BIT(14) | BIT(16) | BITS(17, 21) | BIT(23) | BIT(29) | BIT(30) | BIT(31),
+     /* 4VNNIW, 4FMAPS, UINTR, VP2INTERSECT, HYBRID, PCONFIG, ARCH_LBR, CET_IBT, AMX, FP16 */
+     .edx = BIT(2) | BIT(3) | BIT(5) | BIT(8) | BIT(15) | BIT(18) | BIT(19) | BIT(20) | BIT(22) |
+            BIT(23) | BIT(24) | BIT(25)},
+    /* AVX512_BF16 and what comes after it; AVX-VNNI stays */
+    {.leaf = 7, .subleaf = 1, .eax = BIT(5) | BITS(17, 22) | BIT(26), .ebx = ~0u, .ecx = ~0u,
+     .edx = ~0u},
+    {.leaf = 0xd, .subleaf = 0, .eax = ~XCR0_KEPT, .edx = ~0u},
+    /* XSAVES and XFD need supervisor state */
+    {.leaf = 0xd, .subleaf = 1, .eax = BIT(3) | BIT(4), .ecx = ~0u, .edx = ~0u},
+    /* SVM, SKINIT, WDT, IBS, LWP, TCE, NODEID, PerfCtr parts, MWAITX */
+    {.leaf = 0x80000001, .ecx = BIT(2) | BIT(3) | BIT(10) | BIT(12) | BIT(13) | BIT(15) |
+                                BIT(17) | BIT(19) | BIT(22) | BIT(23) | BIT(24) | BIT(26) |
+                                BIT(27) | BIT(28) | BIT(29)},
+};
+
+/* Leaves that go whole: MONITOR, power, DCA, PMU, RDT, SGX, PT, AMX, key locker, SVM, IBS, SEV. */
+static bool leaf_dropped(uint32_t leaf)
+{
+    switch (leaf) {
+    case 5:
+    case 6:
+    case 9:
+    case 0xa:
+    case 0xf:
+    case 0x10:
+    case 0x12:
+    case 0x14:
+    case 0x17:
+    case 0x18:
+    case 0x19:
+    case 0x1b:
+    case 0x1c:
+    case 0x1d:
+    case 0x1e:
+    case 0x1f:
+    case 0x20:
+    case 0x23:
+    case 0x24:
+    case 0x8000000a:
+    case 0x8000001b:
+    case 0x8000001c:
+    case 0x8000001d:
+    case 0x8000001e:
+    case 0x8000001f:
+    case 0x80000020:
+    case 0x80000022:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void mask_entry(struct kvm_cpuid_entry2 *e)
+{
+    for (size_t i = 0; i < ARRAY_LEN(masks); i++) {
+        const struct mask *m = &masks[i];
+        bool sub = e->flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX;
+
+        if (m->leaf != e->function || (sub && m->subleaf != e->index))
+            continue;
+        e->eax &= ~m->eax;
+        e->ebx &= ~m->ebx;
+        e->ecx &= ~m->ecx;
+        e->edx &= ~m->edx;
+    }
+}
+
+static void filter_entry(int kvm_fd, struct kvm_cpuid_entry2 *e, unsigned vcpus)
+{
+    mask_entry(e);
+    switch (e->function) {
+    case 1:
+        /* x2APIC and the deadline timer are the in-kernel APIC's, whatever the processor has. */
+        e->ecx |= BIT(21) | BIT(31);
+        if (kvm_ioctl_number(kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0)
+            e->ecx |= BIT(24);
+        e->ebx = (e->ebx & 0xff00) | vcpus << 16;
+        e->edx = vcpus > 1 ? e->edx | BIT(28) : e->edx & ~BIT(28);
+        break;
+    case 4:
+        /* Caches: first and second level of one core, the third of the package. */
+        e->eax &= ~(BITS(14, 25) | BITS(26, 31));
+        e->eax |= (vcpus - 1) << 26;
+        if ((e->eax >> 5 & 7) == 3)
+            e->eax |= (vcpus - 1) << 14;
+        break;
+    case 0xd:
+        if (e->index == 0) {
+            e->ebx = X86_XSAVE_BYTES;
+            e->ecx = X86_XSAVE_BYTES;
+        } else if (e->index > 2) {
+            e->eax = e->ebx = e->ecx = e->edx = 0;
+        }
+        break;
+    case 0x80000008:
+        e->ecx = (e->ecx & ~0xf0ffu) | (vcpus - 1);
+        break;
+    default:
+        break;
+    }
+}
+
+int kvm_cpuid_new(int kvm_fd, struct kvm_cpuid2 **ret_cpuid, struct error *err)
+{
+    AUTO_FREE struct kvm_cpuid2 *cpuid = NULL;
+    unsigned kept = 0;
+    int r;
+
+    cpuid = calloc(1, sizeof(*cpuid) + KVM_CPUID_MAX * sizeof(cpuid->entries[0]));
+    if (!cpuid)
+        return -ENOMEM;
+    cpuid->nent = KVM_CPUID_MAX;
+    r = kvm_ioctl(kvm_fd, KVM_GET_SUPPORTED_CPUID, cpuid);
+    if (r < 0)
+        return error_set(err, r, "KVM_GET_SUPPORTED_CPUID: %s", strerror(-r));
+    for (unsigned i = 0; i < cpuid->nent; i++)
+        if (!leaf_dropped(cpuid->entries[i].function) && cpuid->entries[i].function != 0xb)
+            cpuid->entries[kept++] = cpuid->entries[i];
+    cpuid->nent = kept;
+    *ret_cpuid = TAKE_PTR(cpuid);
+    return 0;
+}
+
+/* Leaf 0xb: one thread a core, the cores in one package. */
+static void add_topology(struct kvm_cpuid2 *cpuid, unsigned index, unsigned vcpus)
+{
+    unsigned shift = vcpus > 1 ? 32 - (unsigned)__builtin_clz(vcpus - 1) : 0;
+
+    for (unsigned level = 0; level < 3 && cpuid->nent < KVM_CPUID_MAX; level++) {
+        struct kvm_cpuid_entry2 *e = &cpuid->entries[cpuid->nent++];
+
+        *e = (struct kvm_cpuid_entry2){.function = 0xb,
+                                       .index = level,
+                                       .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX,
+                                       .eax = level == 1 ? shift : 0,
+                                       .ebx = level == 0 ? 1 : level == 1 ? vcpus : 0,
+                                       .ecx = level | (level < 2 ? (level + 1) << 8 : 0),
+                                       .edx = index};
+    }
+}
+
+int kvm_cpuid_set(const struct kvm_engine *ke, int vcpu_fd, unsigned index, struct error *err)
+{
+    unsigned vcpus = ke->engine.config.vcpus;
+    size_t bytes = sizeof(*ke->cpuid) + KVM_CPUID_MAX * sizeof(ke->cpuid->entries[0]);
+    AUTO_FREE struct kvm_cpuid2 *cpuid = malloc(bytes);
+    int r;
+
+    if (!cpuid)
+        return -ENOMEM;
+    memcpy(cpuid, ke->cpuid, bytes);
+    for (unsigned i = 0; i < cpuid->nent; i++) {
+        filter_entry(ke->kvm_fd, &cpuid->entries[i], vcpus);
+        if (cpuid->entries[i].function == 1)
+            cpuid->entries[i].ebx |= index << 24;
+    }
+    add_topology(cpuid, index, vcpus);
+    r = kvm_ioctl(vcpu_fd, KVM_SET_CPUID2, cpuid);
+    return r < 0 ? error_set(err, r, "KVM_SET_CPUID2: %s", strerror(-r)) : 0;
+}
