@@ -11,6 +11,7 @@
 #define HW_CORE_PCI_H
 
 #include "hw/core/device.h"
+#include "hw/core/msi.h"
 
 #define PCI_BARS 6
 #define PCI_ROM_BAR 6
@@ -18,12 +19,6 @@
 #define PCI_DEVFN(slot, fn) ((uint8_t)((slot) << 3 | (fn)))
 
 struct pci_bus;
-
-/* Message-signalled interrupts leave the bus here: a 32-bit write of data to addr. */
-struct msi_sink {
-    void (*send)(void *ctx, uint64_t addr, uint32_t data);
-    void *ctx;
-};
 
 struct pci_env {
     struct bus *mem, *pio;
