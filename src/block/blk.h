@@ -36,14 +36,20 @@ struct blk_req {
     unsigned iov_count;
     void (*done)(struct blk_req *req, int result); /* 0 or -errno */
     void *ctx;              /* for the submitter */
+    int result;             /* kept by the block room, as is next */
+    struct blk_req *next;
 };
 
 struct blk;
+struct blk_pool;
 
 struct blk_ops {
     const char *format; /* "raw", "vhd-dynamic", … */
+    /* Start a checked request; at its end blk_complete() is called, by any thread. */
     void (*submit)(struct blk *blk, struct blk_req *req);
-    void (*close)(struct blk *blk); /* flush and free */
+    /* Or, with submit NULL: do it and return its result. Called by several threads at once. */
+    int (*run)(struct blk *blk, const struct blk_req *req);
+    void (*close)(struct blk *blk); /* free; everything has been flushed */
 };
 
 struct blk {
@@ -54,6 +60,7 @@ struct blk {
     void (*notify)(void *ctx);
     void *notify_ctx;
     unsigned in_flight;
+    struct blk_pool *pool; /* finished requests, and the threads that run them */
 };
 
 /*
@@ -63,6 +70,15 @@ struct blk {
 int blk_open(const char *path, bool readonly, struct blk **ret_blk, struct error *err);
 /* Flush, close, free. All requests must be done. NULL is fine. Always returns NULL. */
 struct blk *blk_close(struct blk *blk);
+
+/*
+ * For formats: set up the common part of a blk (its ops, size_bytes and readonly are filled in),
+ * -ENOMEM; and take it down in ops->close. Users of a blk do not call these.
+ */
+int blk_init(struct blk *blk);
+void blk_done(struct blk *blk);
+/* For formats: a request given to ops->submit is finished. Any thread. */
+void blk_complete(struct blk *blk, struct blk_req *req, int result);
 
 /* Start a request. Out of bounds: -EINVAL, writing a read-only disk: -EROFS, by the callback. */
 void blk_submit(struct blk *blk, struct blk_req *req);

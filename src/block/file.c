@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Image files on the host. Locks are open-file-description locks (fcntl(2), F_OFD_SETLK): they
+ * belong to this opening of the file, end with it, and are seen by QEMU's tools too.
+ */
+#define LOG_ROOM "block"
+#include "block/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/log.h"
+
+struct host_file {
+    struct blk_file file;
+    int fd;
+};
+
+static ssize_t host_preadv(struct blk_file *file, const struct iovec *iov, int count,
+                           uint64_t offset)
+{
+    ssize_t n = preadv(CONTAINER_OF(file, struct host_file, file)->fd, iov, count, (off_t)offset);
+    return n < 0 ? -errno : n;
+}
+
+static ssize_t host_pwritev(struct blk_file *file, const struct iovec *iov, int count,
+                            uint64_t offset)
+{
+    ssize_t n = pwritev(CONTAINER_OF(file, struct host_file, file)->fd, iov, count, (off_t)offset);
+    return n < 0 ? -errno : n;
+}
+
+static int host_flush(struct blk_file *file)
+{
+    return fdatasync(CONTAINER_OF(file, struct host_file, file)->fd) < 0 ? -errno : 0;
+}
+
+static int host_truncate(struct blk_file *file, uint64_t size_bytes)
+{
+    return ftruncate(CONTAINER_OF(file, struct host_file, file)->fd, (off_t)size_bytes) < 0 ? -errno
+                                                                                            : 0;
+}
+
+static int host_punch(struct blk_file *file, uint64_t offset, uint64_t len_bytes)
+{
+    int fd = CONTAINER_OF(file, struct host_file, file)->fd;
+    if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
+                  (off_t)len_bytes) == 0)
+        return 0;
+    return errno == ENOSYS || errno == ENODEV ? -EOPNOTSUPP : -errno;
+}
+
+static int host_size(struct blk_file *file, uint64_t *ret_size_bytes)
+{
+    /* Not fstat(): a block device's size is where its end is. */
+    off_t end = lseek(CONTAINER_OF(file, struct host_file, file)->fd, 0, SEEK_END);
+    if (end < 0)
+        return -errno;
+    *ret_size_bytes = (uint64_t)end;
+    return 0;
+}
+
+static void host_close(struct blk_file *file)
+{
+    struct host_file *host = CONTAINER_OF(file, struct host_file, file);
+    close(host->fd);
+    free(host);
+}
+
+static const struct blk_file_ops host_ops = {
+    .preadv = host_preadv,
+    .pwritev = host_pwritev,
+    .flush = host_flush,
+    .truncate = host_truncate,
+    .punch = host_punch,
+    .size = host_size,
+    .close = host_close,
+};
+
+static int lock(int fd, const char *path, bool readonly, struct error *err)
+{
+    struct flock fl = {.l_type = readonly ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET};
+    if (fcntl(fd, F_OFD_SETLK, &fl) == 0)
+        return 0;
+    if (errno == EAGAIN || errno == EACCES)
+        return error_set(err, -EBUSY,
+                         readonly ? "%s is being written by another machine or tool; stop it first"
+                                  : "%s is in use by another machine or tool; stop it first, or "
+                                    "use the image read-only",
+                         path);
+    /* A file system without locks is used at the user's own risk. */
+    log_warning("%s cannot be locked (%s): do not use it twice", path, strerror(errno));
+    return 0;
+}
+
+static int wrap(int *fd, const char *path, struct blk_file **ret_file, struct error *err)
+{
+    struct host_file *host = calloc(1, sizeof(*host));
+    char *name = strdup(path);
+    if (!host || !name) {
+        free(host);
+        free(name);
+        return error_set(err, -ENOMEM, "out of memory");
+    }
+    host->file.ops = &host_ops;
+    host->file.name = name;
+    host->fd = take_fd(fd);
+    *ret_file = &host->file;
+    return 0;
+}
+
+int file_open(const char *path, bool readonly, struct blk_file **ret_file, struct error *err)
+{
+    /* O_NONBLOCK: a FIFO of that name must not hang us; it has no effect on files and disks. */
+    AUTO_FD int fd = open(path, (readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK);
+    struct stat st;
+    if (fd < 0 && (errno == EACCES || errno == EPERM || errno == EROFS) && !readonly)
+        return error_set(err, -errno,
+                         "%s cannot be opened for writing (%s); allow it or use it read-only", path,
+                         strerror(errno));
+    if (fd < 0)
+        return error_set(err, -errno, "%s cannot be opened: %s", path, strerror(errno));
+    if (fstat(fd, &st) < 0)
+        return error_set(err, -errno, "%s cannot be examined: %s", path, strerror(errno));
+    if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+        return error_set(err, -EINVAL, "%s is not a file or a disk; give an image", path);
+    int r = lock(fd, path, readonly, err);
+    return r < 0 ? r : wrap(&fd, path, ret_file, err);
+}
+
+int file_create(const char *path, struct blk_file **ret_file, struct error *err)
+{
+    AUTO_FD int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd < 0 && errno == EEXIST)
+        return error_set(err, -EEXIST, "%s exists already; remove it or choose another name", path);
+    if (fd < 0)
+        return error_set(err, -errno, "%s cannot be created: %s", path, strerror(errno));
+    int r = lock(fd, path, false, err);
+    if (r == 0)
+        r = wrap(&fd, path, ret_file, err);
+    if (r < 0)
+        unlink(path);
+    return r;
+}
+
+struct blk_file *file_close(struct blk_file *file)
+{
+    if (file) {
+        free(file->name);
+        file->ops->close(file);
+    }
+    return NULL;
+}
+
+/* Up to IOV_BATCH pieces from the cursor, at most len_bytes in sum. */
+#define IOV_BATCH 64
+
+static int gather(const struct iov_cursor *cursor, uint64_t len_bytes, struct iovec *iov)
+{
+    size_t at = cursor->at;
+    int n = 0;
+    for (unsigned i = 0; i < cursor->count && n < IOV_BATCH && len_bytes; i++, at = 0) {
+        size_t piece = MIN((uint64_t)(cursor->iov[i].iov_len - at), len_bytes);
+        if (piece == 0)
+            continue;
+        iov[n].iov_base = (char *)cursor->iov[i].iov_base + at;
+        iov[n].iov_len = piece;
+        len_bytes -= piece;
+        n++;
+    }
+    return n;
+}
+
+static void advance(struct iov_cursor *cursor, uint64_t len_bytes)
+{
+    while (len_bytes && cursor->count) {
+        size_t left = cursor->iov->iov_len - cursor->at;
+        if (len_bytes < left) {
+            cursor->at += len_bytes;
+            return;
+        }
+        len_bytes -= left;
+        cursor->iov++;
+        cursor->count--;
+        cursor->at = 0;
+    }
+}
+
+int file_read_iov(struct blk_file *file, struct iov_cursor *cursor, uint64_t len_bytes,
+                  uint64_t offset)
+{
+    struct iovec iov[IOV_BATCH];
+    while (len_bytes) {
+        int count = gather(cursor, len_bytes, iov);
+        if (count == 0)
+            return -EINVAL;
+        ssize_t n = file->ops->preadv(file, iov, count, offset);
+        if (n == -EINTR)
+            continue;
+        if (n < 0)
+            return (int)n;
+        if (n == 0) {
+            iov_zero(cursor, len_bytes);
+            return 0;
+        }
+        advance(cursor, (uint64_t)n);
+        offset += (uint64_t)n;
+        len_bytes -= (uint64_t)n;
+    }
+    return 0;
+}
+
+int file_write_iov(struct blk_file *file, struct iov_cursor *cursor, uint64_t len_bytes,
+                   uint64_t offset)
+{
+    struct iovec iov[IOV_BATCH];
+    while (len_bytes) {
+        int count = gather(cursor, len_bytes, iov);
+        if (count == 0)
+            return -EINVAL;
+        ssize_t n = file->ops->pwritev(file, iov, count, offset);
+        if (n == -EINTR)
+            continue;
+        if (n <= 0)
+            return n < 0 ? (int)n : -EIO;
+        advance(cursor, (uint64_t)n);
+        offset += (uint64_t)n;
+        len_bytes -= (uint64_t)n;
+    }
+    return 0;
+}
+
+void iov_zero(struct iov_cursor *cursor, uint64_t len_bytes)
+{
+    while (len_bytes && cursor->count) {
+        size_t piece = MIN((uint64_t)(cursor->iov->iov_len - cursor->at), len_bytes);
+        memset((char *)cursor->iov->iov_base + cursor->at, 0, piece);
+        advance(cursor, piece);
+        len_bytes -= piece;
+        while (cursor->count && cursor->iov->iov_len == cursor->at) {
+            cursor->iov++;
+            cursor->count--;
+            cursor->at = 0;
+        }
+    }
+}
+
+int file_read(struct blk_file *file, void *buf, uint64_t len_bytes, uint64_t offset)
+{
+    struct iovec iov = {buf, len_bytes};
+    struct iov_cursor cursor = {.iov = &iov, .count = 1};
+    return file_read_iov(file, &cursor, len_bytes, offset);
+}
+
+int file_write(struct blk_file *file, const void *buf, uint64_t len_bytes, uint64_t offset)
+{
+    struct iovec iov = {(void *)(uintptr_t)buf, len_bytes};
+    struct iov_cursor cursor = {.iov = &iov, .count = 1};
+    return file_write_iov(file, &cursor, len_bytes, offset);
+}
+
+int file_zero(struct blk_file *file, uint64_t offset, uint64_t len_bytes)
+{
+    static const uint8_t zeroes[65536];
+    if (len_bytes == 0)
+        return 0;
+    int r = file->ops->punch(file, offset, len_bytes);
+    if (r != -EOPNOTSUPP)
+        return r;
+    while (len_bytes) {
+        uint64_t piece = MIN(len_bytes, (uint64_t)sizeof(zeroes));
+        r = file_write(file, zeroes, piece, offset);
+        if (r < 0)
+            return r;
+        offset += piece;
+        len_bytes -= piece;
+    }
+    return 0;
+}
