@@ -20,6 +20,8 @@
          int x;                                                                                    \
      }))
 
+#undef MIN /* <sys/param.h>, which libuv includes, has simpler ones */
+#undef MAX
 #define MIN(a, b)                                                                                  \
     ({                                                                                             \
         __typeof__(a) min_a_ = (a);                                                                \

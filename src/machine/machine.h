@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One virtual PC: made from a configuration, run by threads of its own, and steered by the one
+ * thread that called machine_new() (the monitor's loop). That thread polls machine_event_fd() and
+ * machine_timer_fd() and calls machine_poll() when either is readable.
+ *
+ * The machine lock guards every device. Functions here take it themselves, except those that say
+ * "locked", which are called between machine_lock() and machine_unlock(), from any thread.
+ */
+#ifndef MACHINE_MACHINE_H
+#define MACHINE_MACHINE_H
+
+#include "base/error.h"
+#include "hw/core/chardev.h"
+#include "hw/core/keys.h"
+
+#define MACHINE_DISKS_MAX 8
+#define MACHINE_CPUS_MAX 64
+#define MACHINE_MEMORY_MIN MIB(1)
+#define MACHINE_MEMORY_MAX GIB(512)
+
+enum machine_bus { MACHINE_BUS_IDE, MACHINE_BUS_VIRTIO };
+enum machine_boot { MACHINE_BOOT_DISK, MACHINE_BOOT_CDROM, MACHINE_BOOT_FLOPPY,
+                    MACHINE_BOOT_NETWORK };
+
+struct machine_disk {
+    const char *path;
+    enum machine_bus bus;
+    bool readonly;
+};
+
+/* Strings may be NULL where the thing is absent; all are copied or used within machine_new(). */
+struct machine_config {
+    const char *name;
+    const char *engine; /* "auto", "kvm", "soft" */
+    unsigned cpus;
+    uint64_t memory_bytes;
+    const char *firmware; /* "bios", "uefi" or a file */
+    const char *kernel, *initrd, *append;
+    struct machine_disk disks[MACHINE_DISKS_MAX];
+    unsigned disk_count;
+    const char *cdrom, *floppy;
+    enum machine_boot boot;
+    bool debug_exit;          /* port 0xf4, and the test devices that go with it */
+    bool stop_on_reset;       /* the guest's reset ends the machine */
+    bool stop_on_triple_fault;
+    struct chardev serial;    /* the far end of the first serial port */
+    struct chardev debug;     /* … of the debug ports 0x402 and 0xe9 */
+};
+
+/* How a machine came to its end. */
+enum machine_end {
+    MACHINE_RUNS,         /* not at all yet */
+    MACHINE_POWERED_OFF,  /* by the guest */
+    MACHINE_WAS_RESET,    /* stop_on_reset */
+    MACHINE_DEBUG_EXITED, /* port 0xf4; machine_exit_status() has the status */
+    MACHINE_TRIPLE_FAULT, /* stop_on_triple_fault; machine_report() says where */
+    MACHINE_BROKEN,       /* the engine cannot go on; machine_report() says why */
+};
+
+struct machine;
+
+/*
+ * Open every file, make every device. Errors name the thing and the remedy, and leave nothing
+ * behind; nothing is written to any file before machine_start().
+ */
+int machine_new(const struct machine_config *config, struct machine **ret_machine,
+                struct error *err);
+/* Stop, flush and close disks, free. NULL is fine. Always returns NULL. */
+struct machine *machine_free(struct machine *m);
+/* A line about the choice that "auto" made, or NULL. */
+const char *machine_engine_note(const struct machine *m);
+/* "kvm" or "soft". */
+const char *machine_engine_name(const struct machine *m);
+
+/* Make the vCPU threads and let them run. Once. */
+int machine_start(struct machine *m, struct error *err);
+/* Stand still: no vCPU runs, no time passes. Harmless when it does already. */
+void machine_pause(struct machine *m);
+void machine_resume(struct machine *m);
+bool machine_is_paused(const struct machine *m);
+/* Press reset, the power button (ACPI), the NMI button. */
+void machine_reset(struct machine *m);
+void machine_powerdown(struct machine *m);
+void machine_nmi(struct machine *m);
+
+int machine_event_fd(const struct machine *m);
+int machine_timer_fd(const struct machine *m);
+/* Timers that are due, finished disk requests, what vCPU threads asked for. */
+void machine_poll(struct machine *m);
+
+enum machine_end machine_end(const struct machine *m);
+/* MACHINE_DEBUG_EXITED: (value << 1) | 1, cut to 8 bits. */
+int machine_exit_status(const struct machine *m);
+/* MACHINE_TRIPLE_FAULT, MACHINE_BROKEN: one or more lines without a last newline. */
+const char *machine_report(const struct machine *m);
+/* Guest nanoseconds since the machine was started. */
+uint64_t machine_time_ns(const struct machine *m);
+
+void machine_lock(struct machine *m);
+void machine_unlock(struct machine *m);
+
+/* First serial port, locked: bytes for the guest; how many it took. More when rx_ready comes. */
+size_t machine_serial_receive(struct machine *m, const uint8_t *buf, size_t len_bytes);
+/* Locked: the far end has room again. */
+void machine_serial_tx_ready(struct machine *m);
+
+/* Locked. -EINVAL: no such key; -EAGAIN: the guest must read first, nothing was done. */
+int machine_key(struct machine *m, enum key key, bool down);
+/* Locked: movement right and down, wheel towards the user; buttons bit 0 left, 1 right, 2 middle. */
+void machine_mouse(struct machine *m, int dx, int dy, int dz, unsigned buttons);
+
+/* Locked: size of the picture now. */
+void machine_screen_size(struct machine *m, unsigned *ret_width, unsigned *ret_height);
+/*
+ * Locked: draw it as 0x00RRGGBB, line after line; width and height are what machine_screen_size()
+ * said under the same lock. Returns false when nothing changed since the last call and !full (pixels are then
+ * untouched).
+ */
+bool machine_screen_draw(struct machine *m, uint32_t *pixels, unsigned width, unsigned height,
+                         bool full);
+/* Locked: columns and rows of a text screen, 0 and 0 in a graphics mode. */
+void machine_text_size(struct machine *m, unsigned *ret_columns, unsigned *ret_rows);
+/* Locked: the character codes (code page 437) of one row. */
+void machine_text_row(struct machine *m, unsigned row, uint8_t *codes, unsigned columns);
+
+/*
+ * Removable drives: "cdrom" or "floppy". Insert checks the file before it takes the old medium
+ * out; -ENODEV for another drive, -EBUSY when the guest has locked the door and !force.
+ */
+int machine_eject(struct machine *m, const char *drive, bool force, struct error *err);
+int machine_insert(struct machine *m, const char *drive, const char *path, struct error *err);
+
+#endif

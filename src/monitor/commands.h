@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The commands of the control socket.
+ */
+#ifndef MONITOR_COMMANDS_H
+#define MONITOR_COMMANDS_H
+
+#include <jansson.h>
+
+#include "base/error.h"
+#include "machine/machine.h"
+#include "monitor/typist.h"
+
+struct commands {
+    const char *name; /* of the machine */
+    struct machine *machine;
+    struct typist *typist;
+    void (*quit)(void *ctx); /* end the program soon */
+    void *ctx;
+};
+
+/* A control_execute(); ctx is a struct commands. -ENOSYS: there is no such command. */
+int commands_execute(void *ctx, const char *name, json_t *arguments, json_t **ret_value,
+                     struct error *err);
+
+#endif

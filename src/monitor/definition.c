@@ -1,0 +1,572 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Options and JSON definitions. One table says which names there are and how each is checked;
+ * both forms walk it.
+ */
+#include "monitor/definition.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define DEFINITION_BYTES_MAX MIB(1)
+
+struct option {
+    const char *name;
+    bool flag; /* takes no value; true or false in JSON */
+    int (*set)(struct definition *def, const char *value, struct error *err);
+};
+
+static int set_string(char **where, const char *value)
+{
+    char *copy = strdup(value);
+
+    if (!copy)
+        return -ENOMEM;
+    free(*where);
+    *where = copy;
+    return 0;
+}
+
+static int choose(const char *option, const char *value, const char *const *choices,
+                  unsigned *ret_choice, struct error *err)
+{
+    char list[128] = "";
+
+    for (unsigned i = 0; choices[i]; i++) {
+        size_t used = strlen(list);
+
+        if (!strcmp(value, choices[i])) {
+            *ret_choice = i;
+            return 0;
+        }
+        snprintf(list + used, sizeof(list) - used, "%s%s", i ? ", " : "", choices[i]);
+    }
+    return error_set(err, -EINVAL, "--%s: '%s' is not one of %s", option, value, list);
+}
+
+static int set_file(char **where, const char *option, const char *value, struct error *err)
+{
+    if (!*value)
+        return error_set(err, -EINVAL, "--%s: the name of a file is missing", option);
+    return set_string(where, value);
+}
+
+int definition_parse_size(const char *text, uint64_t *ret_bytes)
+{
+    static const char units[] = "KMGT";
+    unsigned shift = 20;
+    uint64_t value = 0;
+    const char *p = text, *unit;
+
+    for (; *p >= '0' && *p <= '9'; p++)
+        if (__builtin_mul_overflow(value, 10, &value) ||
+            __builtin_add_overflow(value, (uint64_t)(*p - '0'), &value))
+            return -EINVAL;
+    if (p == text)
+        return -EINVAL;
+    if (*p) {
+        unit = strchr(units, *p >= 'a' ? *p - 32 : *p);
+        if (!unit || !*unit)
+            return -EINVAL;
+        shift = 10 * (unsigned)(unit - units + 1);
+        p++;
+        if (*p == 'i')
+            p++;
+        if (*p == 'B' || *p == 'b')
+            p++;
+    }
+    if (*p || value > UINT64_MAX >> shift)
+        return -EINVAL;
+    *ret_bytes = value << shift;
+    return 0;
+}
+
+static int set_name(struct definition *def, const char *value, struct error *err)
+{
+    if (!*value || strlen(value) > 100)
+        return error_set(err, -EINVAL, "--name: give 1 to 100 characters");
+    return set_string(&def->name, value);
+}
+
+static int set_engine(struct definition *def, const char *value, struct error *err)
+{
+    static const char *const choices[] = {"auto", "kvm", "soft", NULL};
+    unsigned choice;
+    int r = choose("engine", value, choices, &choice, err);
+
+    return r < 0 ? r : set_string(&def->engine, value);
+}
+
+static int set_cpus(struct definition *def, const char *value, struct error *err)
+{
+    char *end;
+    unsigned long n = strtoul(value, &end, 10);
+
+    if (*value < '0' || *value > '9' || *end || n < 1 || n > MACHINE_CPUS_MAX)
+        return error_set(err, -EINVAL, "--cpus: '%s' is not a number from 1 to %u", value,
+                         MACHINE_CPUS_MAX);
+    def->cpus = (unsigned)n;
+    return 0;
+}
+
+static int set_memory(struct definition *def, const char *value, struct error *err)
+{
+    uint64_t bytes;
+
+    if (definition_parse_size(value, &bytes) < 0)
+        return error_set(err, -EINVAL, "--memory: '%s' is not a size; write 512M or 2G", value);
+    if (bytes < MACHINE_MEMORY_MIN || bytes > MACHINE_MEMORY_MAX || bytes % KIB(4))
+        return error_set(err, -EINVAL, "--memory: %s is not from 1M to 512G in steps of 4K", value);
+    def->memory_bytes = bytes;
+    return 0;
+}
+
+static int set_firmware(struct definition *def, const char *value, struct error *err)
+{
+    return set_file(&def->firmware, "firmware", value, err);
+}
+
+static int set_kernel(struct definition *def, const char *value, struct error *err)
+{
+    return set_file(&def->kernel, "kernel", value, err);
+}
+
+static int set_initrd(struct definition *def, const char *value, struct error *err)
+{
+    return set_file(&def->initrd, "initrd", value, err);
+}
+
+static int set_append(struct definition *def, const char *value, struct error *err)
+{
+    (void)err;
+    return set_string(&def->append, value);
+}
+
+static int add_disk(struct definition *def, const char *path, enum machine_bus bus, bool readonly,
+                    struct error *err)
+{
+    struct definition_disk *disk = &def->disks[def->disk_count];
+
+    if (def->disk_count == MACHINE_DISKS_MAX)
+        return error_set(err, -EINVAL, "--disk: at most %u disks", MACHINE_DISKS_MAX);
+    if (!*path)
+        return error_set(err, -EINVAL, "--disk: the name of a file is missing");
+    disk->path = strdup(path);
+    if (!disk->path)
+        return -ENOMEM;
+    disk->bus = bus;
+    disk->readonly = readonly;
+    def->disk_count++;
+    return 0;
+}
+
+static int parse_bus(const char *value, enum machine_bus *ret_bus, struct error *err)
+{
+    static const char *const choices[] = {"ide", "virtio", NULL};
+    unsigned choice;
+    int r = choose("disk: bus", value, choices, &choice, err);
+
+    if (r == 0)
+        *ret_bus = choice == 0 ? MACHINE_BUS_IDE : MACHINE_BUS_VIRTIO;
+    return r;
+}
+
+/* FILE[,bus=virtio|ide][,readonly]; a comma in the name is written twice. */
+static int set_disk(struct definition *def, const char *value, struct error *err)
+{
+    AUTO_FREE char *path = malloc(strlen(value) + 1);
+    AUTO_FREE char *rest = NULL;
+    enum machine_bus bus = MACHINE_BUS_IDE;
+    bool readonly = false;
+    size_t len = 0;
+    char *save = NULL;
+
+    if (!path)
+        return -ENOMEM;
+    while (*value && (*value != ',' || value[1] == ',')) {
+        value += *value == ',';
+        path[len++] = *value++;
+    }
+    path[len] = '\0';
+    rest = strdup(value);
+    if (!rest)
+        return -ENOMEM;
+    for (char *word = strtok_r(rest, ",", &save); word; word = strtok_r(NULL, ",", &save)) {
+        if (!strcmp(word, "readonly")) {
+            readonly = true;
+        } else if (!strncmp(word, "bus=", 4)) {
+            int r = parse_bus(word + 4, &bus, err);
+            if (r < 0)
+                return r;
+        } else {
+            return error_set(err, -EINVAL,
+                             "--disk: '%s' is not known; after the file comes bus=virtio, bus=ide "
+                             "or readonly (a comma in a name is written twice)",
+                             word);
+        }
+    }
+    return add_disk(def, path, bus, readonly, err);
+}
+
+static int set_cdrom(struct definition *def, const char *value, struct error *err)
+{
+    return set_file(&def->cdrom, "cdrom", value, err);
+}
+
+static int set_floppy(struct definition *def, const char *value, struct error *err)
+{
+    return set_file(&def->floppy, "floppy", value, err);
+}
+
+static int set_boot(struct definition *def, const char *value, struct error *err)
+{
+    static const char *const choices[] = {"disk", "cdrom", "floppy", "network", NULL};
+    unsigned choice;
+    int r = choose("boot", value, choices, &choice, err);
+
+    if (r < 0)
+        return r;
+    def->boot = (enum machine_boot)choice;
+    def->boot_given = true;
+    return 0;
+}
+
+static int set_net(struct definition *def, const char *value, struct error *err)
+{
+    static const char *const choices[] = {"none", NULL};
+    unsigned choice;
+
+    (void)def;
+    return choose("net", value, choices, &choice, err);
+}
+
+/* "file=PATH" and the like: the length of the key if the value is not empty. */
+static bool has_path(const char *value, const char *key)
+{
+    size_t len = strlen(key);
+
+    return !strncmp(value, key, len) && value[len];
+}
+
+static int set_serial(struct definition *def, const char *value, struct error *err)
+{
+    if (strcmp(value, "stdio") && strcmp(value, "null") && !has_path(value, "file=") &&
+        !has_path(value, "unix="))
+        return error_set(err, -EINVAL,
+                         "--serial: '%s' is not one of stdio, null, file=PATH, unix=PATH", value);
+    return set_string(&def->serial, value);
+}
+
+static int set_display(struct definition *def, const char *value, struct error *err)
+{
+    if (strcmp(value, "none") && !has_path(value, "vnc="))
+        return error_set(err, -EINVAL, "--display: '%s' is not one of none, vnc=ADDR:PORT", value);
+    return set_string(&def->display, value);
+}
+
+static int set_control(struct definition *def, const char *value, struct error *err)
+{
+    if (!has_path(value, "unix="))
+        return error_set(err, -EINVAL, "--control: '%s' is not unix=PATH", value);
+    return set_string(&def->control, value + strlen("unix="));
+}
+
+static int parse_flag(const char *option, const char *value, bool *ret_flag, struct error *err)
+{
+    static const char *const choices[] = {"false", "true", NULL};
+    unsigned choice;
+    int r = choose(option, value, choices, &choice, err);
+
+    if (r == 0)
+        *ret_flag = choice == 1;
+    return r;
+}
+
+static int set_debug_exit(struct definition *def, const char *value, struct error *err)
+{
+    return parse_flag("debug-exit", value, &def->debug_exit, err);
+}
+
+static int parse_policy(const char *option, const char *value, bool *ret_stop, struct error *err)
+{
+    static const char *const choices[] = {"reset", "stop", NULL};
+    unsigned choice;
+    int r = choose(option, value, choices, &choice, err);
+
+    if (r == 0)
+        *ret_stop = choice == 1;
+    return r;
+}
+
+static int set_on_reset(struct definition *def, const char *value, struct error *err)
+{
+    return parse_policy("on-reset", value, &def->stop_on_reset, err);
+}
+
+static int set_on_triple_fault(struct definition *def, const char *value, struct error *err)
+{
+    return parse_policy("on-triple-fault", value, &def->stop_on_triple_fault, err);
+}
+
+static int set_definition(struct definition *def, const char *value, struct error *err);
+
+static const struct option options[] = {
+    {"name", false, set_name},
+    {"definition", false, set_definition},
+    {"engine", false, set_engine},
+    {"cpus", false, set_cpus},
+    {"memory", false, set_memory},
+    {"firmware", false, set_firmware},
+    {"kernel", false, set_kernel},
+    {"initrd", false, set_initrd},
+    {"append", false, set_append},
+    {"disk", false, set_disk},
+    {"cdrom", false, set_cdrom},
+    {"floppy", false, set_floppy},
+    {"boot", false, set_boot},
+    {"net", false, set_net},
+    {"serial", false, set_serial},
+    {"display", false, set_display},
+    {"control", false, set_control},
+    {"debug-exit", true, set_debug_exit},
+    {"on-reset", false, set_on_reset},
+    {"on-triple-fault", false, set_on_triple_fault},
+};
+
+static const struct option *option_find(const char *name, size_t len)
+{
+    for (size_t i = 0; i < ARRAY_LEN(options); i++)
+        if (strlen(options[i].name) == len && !memcmp(options[i].name, name, len))
+            return &options[i];
+    return NULL;
+}
+
+static int read_whole(const char *path, char **ret_text, size_t *ret_len, struct error *err)
+{
+    AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+    AUTO_FREE char *text = NULL;
+    struct stat st;
+    size_t len = 0;
+
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return error_set(err, -errno, "--definition: %s: %s", path, strerror(errno));
+    if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size > DEFINITION_BYTES_MAX)
+        return error_set(err, -EINVAL, "--definition: %s: not a file of at most 1 MiB", path);
+    text = malloc((size_t)st.st_size + 1);
+    if (!text)
+        return -ENOMEM;
+    while (len < (size_t)st.st_size) {
+        ssize_t n = read(fd, text + len, (size_t)st.st_size - len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return error_set(err, -errno, "--definition: %s: %s", path, strerror(errno));
+        if (n == 0)
+            break;
+        len += (size_t)n;
+    }
+    *ret_text = TAKE_PTR(text);
+    *ret_len = len;
+    return 0;
+}
+
+static int set_definition(struct definition *def, const char *value, struct error *err)
+{
+    AUTO_FREE char *text = NULL;
+    size_t len;
+    int r = read_whole(value, &text, &len, err);
+
+    if (r < 0)
+        return r;
+    r = definition_parse_json(def, text, len, err);
+    return r < 0 ? error_prefix(err, r, "%s", value) : 0;
+}
+
+int definition_parse_args(struct definition *def, int argc, char **argv, struct error *err)
+{
+    for (int i = 1; i < argc; i++) {
+        const char *arg = argv[i], *equals, *value;
+        const struct option *option;
+        int r;
+
+        if (strncmp(arg, "--", 2) || !arg[2])
+            return error_set(err, -EINVAL, "'%s' is not an option; see 'yado run --help'", arg);
+        arg += 2;
+        equals = strchr(arg, '=');
+        option = option_find(arg, equals ? (size_t)(equals - arg) : strlen(arg));
+        if (!option)
+            return error_set(err, -EINVAL, "'%s' is not an option; see 'yado run --help'", argv[i]);
+        if (equals)
+            value = equals + 1;
+        else if (option->flag)
+            value = "true";
+        else if (i + 1 < argc)
+            value = argv[++i];
+        else
+            return error_set(err, -EINVAL, "--%s: a value is missing; see 'yado run --help'",
+                             option->name);
+        r = option->set(def, value, err);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static int json_disk(struct definition *def, json_t *value, struct error *err)
+{
+    enum machine_bus bus = MACHINE_BUS_IDE;
+    const char *file = NULL;
+    bool readonly = false;
+    const char *key;
+    json_t *member;
+    int r;
+
+    if (json_is_string(value))
+        return set_disk(def, json_string_value(value), err);
+    if (!json_is_object(value))
+        return error_set(err, -EINVAL, "disk: give a string, or an object with \"file\"");
+    json_object_foreach(value, key, member) {
+        if (!strcmp(key, "file") && json_is_string(member)) {
+            file = json_string_value(member);
+        } else if (!strcmp(key, "bus") && json_is_string(member)) {
+            r = parse_bus(json_string_value(member), &bus, err);
+            if (r < 0)
+                return r;
+        } else if (!strcmp(key, "readonly") && json_is_boolean(member)) {
+            readonly = json_is_true(member);
+        } else {
+            return error_set(err, -EINVAL,
+                             "disk: '%s' is not one of \"file\" (string), \"bus\" (string), "
+                             "\"readonly\" (true or false)",
+                             key);
+        }
+    }
+    return add_disk(def, file ? file : "", bus, readonly, err);
+}
+
+static int json_option(struct definition *def, const struct option *option, json_t *value,
+                       struct error *err)
+{
+    char number[32];
+    json_t *one;
+    size_t i;
+    int r;
+
+    if (!strcmp(option->name, "disk")) {
+        if (!json_is_array(value))
+            return json_disk(def, value, err);
+        json_array_foreach(value, i, one) {
+            r = json_disk(def, one, err);
+            if (r < 0)
+                return r;
+        }
+        return 0;
+    }
+    if (option->flag && json_is_boolean(value))
+        return option->set(def, json_is_true(value) ? "true" : "false", err);
+    if (option->flag)
+        return error_set(err, -EINVAL, "%s: give true or false", option->name);
+    if (json_is_string(value))
+        return option->set(def, json_string_value(value), err);
+    if (json_is_integer(value)) {
+        snprintf(number, sizeof(number), "%lld", (long long)json_integer_value(value));
+        return option->set(def, number, err);
+    }
+    return error_set(err, -EINVAL, "%s: give a string", option->name);
+}
+
+int definition_parse_json(struct definition *def, const char *text, size_t len_bytes,
+                          struct error *err)
+{
+    json_error_t jerr;
+    json_t *root = json_loadb(text, len_bytes, JSON_REJECT_DUPLICATES, &jerr);
+    const char *key;
+    json_t *value;
+    int r = 0;
+
+    if (!root)
+        return error_set(err, -EINVAL, "line %d: not JSON: %s", jerr.line, jerr.text);
+    if (!json_is_object(root))
+        r = error_set(err, -EINVAL, "not a JSON object");
+    json_object_foreach(root, key, value) {
+        const struct option *option = option_find(key, strlen(key));
+
+        if (!option || option->set == set_definition)
+            r = error_set(err, -EINVAL, "'%s' is not the name of an option of 'yado run'", key);
+        else
+            r = json_option(def, option, value, err);
+        if (r < 0)
+            break;
+    }
+    json_decref(root);
+    return r;
+}
+
+int definition_init(struct definition *def)
+{
+    *def = (struct definition){.cpus = 1, .memory_bytes = MIB(512)};
+    if (set_string(&def->name, "yado") < 0 || set_string(&def->engine, "auto") < 0 ||
+        set_string(&def->firmware, "bios") < 0 || set_string(&def->serial, "stdio") < 0 ||
+        set_string(&def->display, "none") < 0) {
+        definition_done(def);
+        return -ENOMEM;
+    }
+    return 0;
+}
+
+void definition_done(struct definition *def)
+{
+    for (unsigned i = 0; i < def->disk_count; i++)
+        free(def->disks[i].path);
+    free(def->name);
+    free(def->engine);
+    free(def->firmware);
+    free(def->kernel);
+    free(def->initrd);
+    free(def->append);
+    free(def->cdrom);
+    free(def->floppy);
+    free(def->serial);
+    free(def->display);
+    free(def->control);
+    *def = (struct definition){0};
+}
+
+/* What is tried first when nobody says: a disk if there is one, else what was given. */
+static enum machine_boot default_boot(const struct definition *def)
+{
+    if (def->disk_count)
+        return MACHINE_BOOT_DISK;
+    if (def->cdrom)
+        return MACHINE_BOOT_CDROM;
+    if (def->floppy)
+        return MACHINE_BOOT_FLOPPY;
+    return MACHINE_BOOT_DISK;
+}
+
+void definition_to_config(const struct definition *def, struct machine_config *ret_config)
+{
+    *ret_config = (struct machine_config){
+        .name = def->name,
+        .engine = def->engine,
+        .cpus = def->cpus,
+        .memory_bytes = def->memory_bytes,
+        .firmware = def->firmware,
+        .kernel = def->kernel,
+        .initrd = def->initrd,
+        .append = def->append,
+        .disk_count = def->disk_count,
+        .cdrom = def->cdrom,
+        .floppy = def->floppy,
+        .boot = def->boot_given ? def->boot : default_boot(def),
+        .debug_exit = def->debug_exit,
+        .stop_on_reset = def->stop_on_reset,
+        .stop_on_triple_fault = def->stop_on_triple_fault,
+    };
+    for (unsigned i = 0; i < def->disk_count; i++)
+        ret_config->disks[i] = (struct machine_disk){
+            def->disks[i].path, def->disks[i].bus, def->disks[i].readonly};
+}

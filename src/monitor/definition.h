@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a person asked for: the options of `yado run`, or a JSON file with the same names.
+ */
+#ifndef MONITOR_DEFINITION_H
+#define MONITOR_DEFINITION_H
+
+#include "machine/machine.h"
+
+struct definition {
+    char *name;
+    char *engine;
+    unsigned cpus;
+    uint64_t memory_bytes;
+    char *firmware, *kernel, *initrd, *append;
+    struct definition_disk {
+        char *path;
+        enum machine_bus bus;
+        bool readonly;
+    } disks[MACHINE_DISKS_MAX];
+    unsigned disk_count;
+    char *cdrom, *floppy;
+    enum machine_boot boot;
+    bool boot_given;
+    char *serial;  /* "stdio", "null", "file=PATH", "unix=PATH" */
+    char *display; /* "none", "vnc=ADDR:PORT" */
+    char *control; /* NULL, or the path of the socket */
+    bool debug_exit, stop_on_reset, stop_on_triple_fault;
+};
+
+/* The defaults. -ENOMEM. */
+int definition_init(struct definition *def);
+void definition_done(struct definition *def);
+/*
+ * Options as main() has them (argv[0] is skipped). Later ones win, except --disk, which adds.
+ * -EINVAL with text.
+ */
+int definition_parse_args(struct definition *def, int argc, char **argv, struct error *err);
+/* A JSON object. Unknown names are refused. */
+int definition_parse_json(struct definition *def, const char *text, size_t len_bytes,
+                          struct error *err);
+/* "512M": bytes, with K, M, G or T; a bare number is MiB. -EINVAL. */
+int definition_parse_size(const char *text, uint64_t *ret_bytes);
+/* What machine_new() wants to know; strings stay def's. */
+void definition_to_config(const struct definition *def, struct machine_config *ret_config);
+
+#endif

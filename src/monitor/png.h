@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A picture as a PNG file in memory.
+ */
+#ifndef MONITOR_PNG_H
+#define MONITOR_PNG_H
+
+#include "base/util.h"
+
+/* pixels: 0x00RRGGBB, line after line. *ret_data is freed with free(). -ENOMEM. */
+int png_encode(const uint32_t *pixels, unsigned width, unsigned height, uint8_t **ret_data,
+               size_t *ret_len_bytes);
+
+#endif

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Raw mode of a terminal, termios(3). The saved settings are this file's only state and the one
+ * thing in the program that belongs to the process and not to a machine: a signal handler has to
+ * find them.
+ */
+#include "monitor/terminal.h"
+
+#include <signal.h>
+#include <termios.h>
+
+static struct termios saved;
+static volatile sig_atomic_t raw_fd = -1;
+
+static const int deadly[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGQUIT, SIGHUP, SIGSYS};
+
+void terminal_restore(void)
+{
+    int fd = raw_fd;
+
+    if (fd < 0)
+        return;
+    raw_fd = -1;
+    tcsetattr(fd, TCSANOW, &saved);
+}
+
+/* The disposition is the default again by SA_RESETHAND; the signal comes back when we return. */
+static void die(int sig)
+{
+    terminal_restore();
+    raise(sig);
+}
+
+bool terminal_raw(int fd)
+{
+    struct termios raw;
+    struct sigaction sa = {.sa_handler = die, .sa_flags = SA_RESETHAND};
+
+    if (!isatty(fd) || tcgetpgrp(fd) != getpgrp() || tcgetattr(fd, &saved) < 0)
+        return false;
+    raw = saved;
+    cfmakeraw(&raw);
+    raw.c_oflag |= OPOST; /* lines of our own end in a bare newline */
+    if (tcsetattr(fd, TCSANOW, &raw) < 0)
+        return false;
+    raw_fd = fd;
+    sigemptyset(&sa.sa_mask);
+    for (size_t i = 0; i < ARRAY_LEN(deadly); i++) {
+        struct sigaction old;
+
+        /* An engine's own handler stays. */
+        if (sigaction(deadly[i], NULL, &old) == 0 && old.sa_handler == SIG_DFL)
+            sigaction(deadly[i], &sa, NULL);
+    }
+    return true;
+}
