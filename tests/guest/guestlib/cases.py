@@ -1,0 +1,317 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The guests that must work. Each case boots one real system and talks to it as a person would.
+
+The time limits only end a guest that hangs: they are many times what a slow machine needs.
+"""
+import contextlib
+import pathlib
+import re
+import shutil
+import subprocess
+
+from . import images, packages
+from .machine import Config, GuestError
+
+CASES = {}
+PROMPT = "guest# "
+SHORT, LONG, VERY_LONG = 300, 1200, 7200
+
+
+class Case:
+    def __init__(self, function, name, label, options):
+        self.function, self.name, self.label, self.options = function, name, label, options
+        self.what = (function.__doc__ or "").strip().splitlines()[0]
+
+
+def case(name, label="quick", **options):
+    """Register a test; options are handed to it. Label quick runs in every check, soak does not."""
+    def register(function):
+        CASES[name] = Case(function, name, label, options)
+        return function
+    return register
+
+
+class Lab:
+    """What a case is given: machines of the chosen backend, and a folder of its own."""
+
+    def __init__(self, backend, folder, echo=None):
+        self.backend, self.folder, self.echo = backend, pathlib.Path(folder), echo
+        self.reports = []
+
+    @contextlib.contextmanager
+    def machine(self, **config):
+        with self.backend(Config(**config), self.echo) as vm:
+            try:
+                yield vm
+            except BaseException:
+                self.reports.append(vm.report())
+                raise
+
+    def copy(self, name):
+        """A disk of this test's own to write on."""
+        source = images.built(name)
+        return pathlib.Path(shutil.copy(source, self.folder / source.name))
+
+
+def check(condition, text):
+    if not condition:
+        raise GuestError(text)
+
+
+# Firmware
+
+@case("seabios", engine="soft")
+@case("seabios-kvm", engine="kvm")
+def seabios(lab, engine):
+    """SeaBIOS shows its banner and finds nothing to boot from"""
+    with lab.machine(memory_mib=64, engine=engine) as vm:
+        vm.expect_screen("SeaBIOS (version", SHORT)
+        vm.expect_screen("No bootable device", SHORT)
+
+
+@case("ovmf", "soak")
+def ovmf(lab):
+    """UEFI firmware reaches its shell, takes a command and powers off"""
+    with lab.machine(memory_mib=256, firmware="uefi") as vm:
+        vm.expect("UEFI Interactive Shell", LONG)
+        vm.expect("Shell>", LONG)
+        vm.send("ver\r")
+        vm.expect("UEFI v2.", SHORT)
+        vm.expect("Shell>", SHORT)
+        vm.send("reset -s\r")
+        vm.expect_end(SHORT)
+
+
+# Memory tester
+
+@case("memtest86+", bits="x64")
+@case("memtest86+-32", "soak", bits="ia32")
+def memtest(lab, bits):
+    """memtest86+ finishes its first tests without an error"""
+    kernel = packages.the_file("memtest86+", "amd64", f"boot/memtest86+{bits}.bin")
+    with lab.machine(memory_mib=32, kernel=kernel, append="console=ttyS0,115200") as vm:
+        vm.expect("Memtest86+", SHORT)
+        vm.expect_screen("Testing", SHORT)
+        # The number of the test is on the screen; the third has walked all memory twice.
+        screen = vm.expect_screen(re.compile(r"Test\s+[3-9].*|#[3-9]\b"), LONG)
+        check(re.search(r"Errors:\s+0\b", screen), "memtest86+ found errors:\n" + screen)
+
+
+@case("memtest86+-pass", "soak")
+def memtest_pass(lab):
+    """memtest86+ ends a whole pass without an error"""
+    kernel = packages.the_file("memtest86+", "amd64", "boot/memtest86+x64.bin")
+    with lab.machine(memory_mib=16, kernel=kernel, append="console=ttyS0,115200") as vm:
+        screen = vm.expect_screen(re.compile(r"Pass:\s+[1-9]"), VERY_LONG)
+        check(re.search(r"Errors:\s+0\b", screen), "memtest86+ found errors:\n" + screen)
+
+
+# Boot loaders
+
+def grub_menu(vm, root):
+    """The menu on both consoles, an entry chosen by keyboard, one by serial line, and off."""
+    vm.expect("GNU GRUB  version 2.06", LONG)
+    vm.expect("Yado test: power off", SHORT)
+    vm.expect_screen("Yado test: say hello", SHORT)
+    vm.send_keys("enter")
+    vm.expect(f"yado-test: GRUB says hello from {root}", SHORT)
+    vm.expect("GNU GRUB  version 2.06", SHORT)
+    vm.expect("Yado test: power off", SHORT)
+    vm.send("\x1b[B")
+    vm.pump(1)
+    vm.send("\r")
+    vm.expect("yado-test: GRUB powers off", SHORT)
+    vm.expect_end(SHORT)
+
+
+@case("grub-ide", bus="ide")
+@case("grub-virtio", bus="virtio")
+def grub_disk(lab, bus):
+    """GRUB's menu from a partitioned VHD"""
+    with lab.machine(memory_mib=64, disks=((lab.copy("grub-disk"), bus),)) as vm:
+        grub_menu(vm, "hd0,msdos1")
+
+
+@case("grub-cdrom")
+def grub_cdrom(lab):
+    """GRUB's menu from a CD"""
+    with lab.machine(memory_mib=64, cdrom=images.built("grub-cdrom"), boot="cdrom") as vm:
+        grub_menu(vm, "cd0")
+
+
+@case("grub-floppy")
+def grub_floppy(lab):
+    """GRUB's menu from a floppy"""
+    with lab.machine(memory_mib=64, floppy=lab.copy("grub-floppy"), boot="floppy") as vm:
+        grub_menu(vm, "fd0")
+
+
+@case("grub-rescue-cdrom")
+def grub_rescue(lab):
+    """Debian's GRUB rescue CD, as it comes, reaches its menu or prompt"""
+    disc = packages.the_file("grub-rescue-pc", "amd64", "usr/lib/grub-rescue/grub-rescue-cdrom.iso")
+    with lab.machine(memory_mib=64, cdrom=disc, boot="cdrom") as vm:
+        vm.expect_screen("GNU GRUB  version 2.06", LONG)
+
+
+@case("grub-self-test", "soak")
+def grub_self_test(lab):
+    """GRUB's own tests (arithmetic, video, clock) pass"""
+    with lab.machine(memory_mib=256, cdrom=images.built("grub-self-test"), boot="cdrom") as vm:
+        vm.expect("ALL TESTS PASSED", LONG, never=r"TEST FAILURE|TESTS? FAILED")
+
+
+def syslinux_menu(vm, kind):
+    vm.expect(f"{kind} 6.04", LONG)
+    vm.expect("Yado test: SYSLINUX", SHORT)
+    vm.expect_screen("say hello", SHORT)
+    vm.send_keys("enter")
+    vm.expect("yado-test: SYSLINUX says hello", SHORT)
+
+
+def memdisk(vm):
+    """The last entry of the menu: a floppy in memory, behind a hooked INT 13h."""
+    vm.expect("Yado test: SYSLINUX", LONG)
+    vm.expect("GRUB from a floppy in memory", SHORT)
+    for _ in range(2):
+        vm.send("\x1b[B")
+        vm.pump(1)
+    vm.send("\r")
+    vm.expect("GNU GRUB  version 2.06", LONG)
+    vm.expect_screen("Yado test: say hello", SHORT)
+    vm.send_keys("enter")
+    vm.expect("yado-test: GRUB says hello from fd0", SHORT)
+
+
+@case("syslinux-ide", bus="ide")
+@case("syslinux-virtio", bus="virtio")
+def syslinux_disk(lab, bus):
+    """SYSLINUX's menu from a partitioned VHD"""
+    with lab.machine(memory_mib=64, disks=((lab.copy("syslinux-disk"), bus),)) as vm:
+        syslinux_menu(vm, "SYSLINUX")
+
+
+@case("syslinux-floppy")
+def syslinux_floppy(lab):
+    """SYSLINUX's menu from a floppy"""
+    with lab.machine(memory_mib=64, floppy=lab.copy("syslinux-floppy"), boot="floppy") as vm:
+        syslinux_menu(vm, "SYSLINUX")
+
+
+@case("isolinux-cdrom")
+def isolinux(lab):
+    """ISOLINUX's menu from a CD"""
+    with lab.machine(memory_mib=64, cdrom=images.built("isolinux-cdrom"), boot="cdrom") as vm:
+        syslinux_menu(vm, "ISOLINUX")
+
+
+@case("memdisk")
+def isolinux_memdisk(lab):
+    """ISOLINUX boots a floppy image held in memory by MEMDISK"""
+    with lab.machine(memory_mib=64, cdrom=images.built("isolinux-cdrom"), boot="cdrom") as vm:
+        memdisk(vm)
+
+
+# Linux
+
+@case("linux-cloud", kernel="linux-image-cloud-amd64", arch="amd64", initrd="cloud")
+@case("linux-amd64", "soak", kernel="linux-image-amd64", arch="amd64", initrd="amd64")
+@case("linux-686-pae", "soak", kernel="linux-image-686-pae", arch="i386", initrd="686-pae")
+@case("linux-686", "soak", kernel="linux-image-686", arch="i386", initrd="686")
+def linux(lab, kernel, arch, initrd):
+    """Debian's kernel with a busybox initramfs: shell, self-check, power off"""
+    with lab.machine(memory_mib=256, kernel=packages.the_file(kernel, arch, "boot/vmlinuz-*"),
+                     initrd=images.built(f"initramfs-{initrd}"),
+                     append="console=ttyS0,115200 panic=-1") as vm:
+        vm.expect("yado-guest: Linux", LONG, never="Kernel panic")
+        vm.expect(PROMPT, SHORT)
+        report = vm.run("self-check", LONG)
+        check("self-check: passed" in report, report)
+        vm.send("poweroff -f\n")
+        vm.expect_end(SHORT)
+
+
+def login(vm, host):
+    vm.expect(f"{host} login: ", LONG, never="Kernel panic|no file system")
+    vm.send("root\n")
+    vm.expect("# ", SHORT)
+
+
+def read_back(lab, disk, name):
+    """A file of the disk's ext4, read by other programs than ours; the file system is sound."""
+    raw = lab.folder / "read-back.raw"
+    images.tool("qemu-img", "convert", "-f", "vpc", "-O", "raw", disk, raw)
+    part = f"{raw}?offset={images.PART_START * 512}"
+    images.tool("e2fsck", "-fn", part)
+    return images.tool("debugfs", "-R", f"cat {name}", part).decode(errors="replace")
+
+
+@case("disk-virtio", image="demo", host="yado-demo", bus="virtio")
+@case("disk-ide", "soak", image="debian-ata", host="debian-ata", bus="ide")
+@case("disk-ata-virtio", "soak", image="debian-ata", host="debian-ata", bus="virtio")
+def linux_disk(lab, image, host, bus):
+    """Linux installed on a VHD: login, a file survives a restart, qemu-img reads the same disk"""
+    disk = lab.copy(image)
+    prompt = re.compile(r"root@\S+# ")
+    with lab.machine(memory_mib=256, disks=((disk, bus),)) as vm:
+        vm.expect("GNU GRUB  version 2.06", LONG)
+        login(vm, host)
+        report = vm.run("self-check", LONG, prompt)
+        check("self-check: passed" in report, report)
+        vm.run("seq 1 20000 > /root/kept; sync", SHORT, prompt)
+        vm.send("reboot\n")
+        vm.expect("GNU GRUB  version 2.06", LONG)
+        login(vm, host)
+        vm.run("seq 1 20000 | cmp - /root/kept", SHORT, prompt)
+        vm.run("echo written after the restart > /root/second", SHORT, prompt)
+        vm.send("poweroff\n")
+        vm.expect_end(LONG)
+    check(read_back(lab, disk, "/root/kept") .endswith(
+        "".join(f"{n}\n" for n in range(1, 20001))), "qemu-img reads another /root/kept")
+    check("written after the restart" in read_back(lab, disk, "/root/second"),
+          "qemu-img reads another /root/second")
+
+
+@case("power-button", "soak")
+def power_button(lab):
+    """The power button is an ACPI event that makes Linux shut down; tty1 has a login on the screen"""
+    with lab.machine(memory_mib=256, disks=((lab.copy("demo"), "virtio"),)) as vm:
+        login(vm, "yado-demo")
+        vm.expect_screen("yado-demo login:", SHORT)
+        vm.execute("powerdown")
+        vm.expect("power button pressed", SHORT)
+        vm.expect_end(LONG)
+
+
+@case("installer-amd64", "soak", arch="amd64")
+@case("installer-i386", "soak", arch="i386")
+def installer(lab, arch):
+    """The Debian installer in text mode answers key presses in its first dialogs"""
+    package = f"debian-installer-12-netboot-{arch}"
+    folder = f"usr/lib/debian-installer/images/12/{arch}/text/debian-installer/{arch}"
+    with lab.machine(memory_mib=1024, kernel=packages.the_file(package, "amd64", f"{folder}/linux"),
+                     initrd=packages.the_file(package, "amd64", f"{folder}/initrd.gz"),
+                     append="vga=normal fb=false console=ttyS0,115200 console=tty0 panic=-1") as vm:
+        screen = vm.expect_screen("Select a language", VERY_LONG, never="Kernel panic|Low memory")
+        vm.expect_screen("<Tab> moves; <Space> selects; <Enter> activates buttons", SHORT)
+        check("English" in screen, "no languages in the first dialog:\n" + screen)
+        vm.send_keys("enter")
+        vm.expect_screen("Select your location", LONG)
+        vm.send_keys("down", "enter")
+        vm.expect_screen("Configure the keyboard", LONG)
+
+
+@case("xen", "soak")
+def xen(lab):
+    """Xen, a multiboot kernel with two modules, builds its first domain"""
+    disc = packages.the_file("xen-hypervisor-4.17-amd64", "amd64", "boot/xen-*-amd64.gz")
+    kernel = packages.the_file("linux-image-amd64", "amd64", "boot/vmlinuz-*")
+    with lab.machine(memory_mib=1024, disks=((xen_disk(lab, disc, kernel), "ide"),)) as vm:
+        vm.expect("(XEN) Xen version 4.17", LONG)
+        vm.expect("*** Building a PV Dom0 ***", VERY_LONG)
+
+
+def xen_disk(lab, hypervisor, kernel):
+    out = lab.folder / "xen.vhd"
+    images.xen_disk(out, lab.folder, hypervisor, kernel, images.built("initramfs-amd64"))
+    return out
