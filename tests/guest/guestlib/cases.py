@@ -247,8 +247,8 @@ def read_back(lab, disk, name):
 
 
 @case("disk-virtio", image="demo", host="yado-demo", bus="virtio")
-@case("disk-ide", "soak", image="debian-ata", host="debian-ata", bus="ide")
-@case("disk-ata-virtio", "soak", image="debian-ata", host="debian-ata", bus="virtio")
+@case("disk-ide", "soak", image="debian-ata", host="yado-ata", bus="ide")
+@case("disk-ata-virtio", "soak", image="debian-ata", host="yado-ata", bus="virtio")
 def linux_disk(lab, image, host, bus):
     """Linux installed on a VHD: login, a file survives a restart, qemu-img reads the same disk"""
     disk = lab.copy(image)
