@@ -74,6 +74,7 @@ int pci_bus_new(const struct pci_env *env, struct pci_bus **ret_bus);
 /* Free (devices free themselves first). NULL is fine. Always returns NULL. */
 struct pci_bus *pci_bus_free(struct pci_bus *bus);
 struct bus *pci_bus_mem(struct pci_bus *bus);
+struct bus *pci_bus_pio(struct pci_bus *bus);
 
 /* Configuration access by a bridge: 1, 2 or 4 bytes within one doubleword; absent device: ones. */
 uint32_t pci_config_read(struct pci_bus *bus, uint8_t busno, uint8_t devfn, unsigned offset,
