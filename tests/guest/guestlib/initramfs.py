@@ -8,6 +8,8 @@ import re
 from . import packages, paths
 
 APPLET_FOLDERS = ("bin", "sbin")
+# The time of every file, so that an archive does not depend on the day it is made.
+EPOCH = 1704067200
 # What guests of these tests may find; a module that a kernel has built in is simply not there.
 MODULES = ["virtio_pci", "virtio_blk", "virtio_console", "virtio-rng", "virtio_balloon",
            "crc32c_generic", "crc32c-intel", "ata_piix", "sd_mod", "sr_mod", "ext4", "isofs",
@@ -30,7 +32,8 @@ class Cpio:
         self.parts.append(self.record(name, mode, data, rdev))
 
     def record(self, name, mode, data, rdev):
-        fields = [len(self.parts) + 1, mode, 0, 0, 2 if mode & 0o040000 else 1, 0, len(data), 0, 0,
+        fields = [len(self.parts) + 1, mode, 0, 0, 2 if mode & 0o040000 else 1, EPOCH,
+                  len(data), 0, 0,
                   rdev[0], rdev[1], len(name.encode()) + 1, 0]
         head = b"070701" + b"".join(b"%08X" % field for field in fields)
         head += name.encode() + b"\0"
