@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Decoded code. A block is a run of instructions within one page, at most BLOCK_UOPS of them,
+ * ending at the first one that changes control or mode. Blocks are keyed by their place in the
+ * store and the mode, so that every mapping of a page shares them; a write to the bytes of a
+ * block kills it (block_code_written).
+ */
+#ifndef CPU_SOFT_BLOCK_H
+#define CPU_SOFT_BLOCK_H
+
+#include "cpu/soft/cpu.h"
+
+#define BLOCK_UOPS 48
+
+typedef void uop_fn(struct cpu *c, const struct uop *u);
+
+enum uop_flag {
+    U_MEM = 1,       /* rm is memory */
+    U_LEGACY = 2,    /* 16- or 32-bit addressing: limits, wrap at 4 GiB */
+    U_STACK_SEG = 4, /* the operand lies in SS: #SS instead of #GP */
+    U_ALIGN = 8,     /* memory must be aligned to its size */
+    U_REX = 16,
+    U_LOCK = 32,
+    U_WRITE = 64,    /* data: memory is written */
+    U_READ = 128,    /* data: memory is read */
+};
+
+/* One instruction, made ready. 64 bytes: the loop walks them in order. */
+struct uop {
+    uop_fn *fn;
+    void *thunk;         /* generated code for data: void (cpu, uop, operand's host address) */
+    uint64_t imm;
+    int64_t disp;        /* of the memory operand; RIP-relative: from the block's start */
+    uint64_t addr_mask;  /* 16, 32 or 64 ones */
+    uint8_t base, index, scale, seg; /* slots of gpr[] and seg[] */
+    uint8_t reg, rm;     /* register numbers */
+    uint8_t reg8, rm8;   /* byte offsets into gpr[] for byte operands */
+    uint8_t size;        /* bytes of the memory operand (0: none) */
+    uint8_t bytes;       /* operand size */
+    uint8_t len;         /* of the instruction */
+    uint8_t flags;       /* enum uop_flag */
+    uint8_t rep, opcode;
+    uint16_t at;         /* offset from the block's start */
+    uint16_t imm2;
+    uint8_t addr_bytes, vvvv, pad[4];
+} __attribute__((aligned(64)));
+
+_Static_assert(sizeof(struct uop) == 64, "thunks step by 64");
+
+struct block {
+    uint64_t ram_offset; /* of the first byte; NO_RAM: not cached (scratch) */
+    uint32_t mode;
+    uint16_t len;        /* bytes of code */
+    bool dead;
+    struct block *hash_next;
+    struct block *page_next;
+    struct uop uops[];
+};
+
+#define NO_RAM UINT64_MAX
+
+/* Where the loop looks first: linear address and mode to block. */
+#define JUMP_SLOTS 4096u
+struct jump_slot {
+    uint64_t lin, key;
+    struct block *block;
+    uint32_t mode;
+};
+
+int block_cache_new(struct cpu *c);
+void block_cache_free(struct cpu *c);
+/* Forget every block of this CPU. */
+void block_flush(struct cpu *c);
+/* The block at cpu->rip in the present mode; NULL: a fault is pending. */
+struct block *block_find(struct cpu *c);
+
+/*
+ * This CPU wrote bytes of the store that lie in a page flagged RAM_CODE. Kills what is hit here,
+ * tells the other CPUs, and notes EV_BREAK when the present block is among it.
+ */
+void block_code_written(struct cpu *c, uint64_t ram_offset, uint64_t len_bytes);
+/* Kill blocks for a write reported by another CPU or a device. */
+void block_kill_range(struct cpu *c, uint64_t ram_offset, uint64_t len_bytes);
+/* Queue that for a CPU; any thread. */
+void block_post_write(struct cpu *c, uint64_t ram_offset, uint64_t len_bytes);
+/* Work off what other threads queued. */
+void block_take_writes(struct cpu *c);
+
+/* Make the uop of one instruction (build.c). False: end the block before it (no thunk space). */
+bool uop_build(struct cpu *c, const struct x86_insn *insn, struct uop *u, unsigned at);
+/* A uop that raises an exception at its place; ends a block. */
+void uop_build_fault(struct uop *u, unsigned vector, unsigned at);
+/* The uop after the last instruction of a block that does not end by itself. */
+void uop_build_end(struct uop *u, unsigned at);
+
+/* uops end by calling the next one's function. */
+#define NEXT(c, u) return (u)[1].fn((c), (u) + 1)
+
+/* The address of this instruction, and of the one after it. */
+static inline uint64_t uop_rip(const struct cpu *c, const struct uop *u)
+{
+    return c->rip + u->at;
+}
+static inline uint64_t uop_next_rip(const struct cpu *c, const struct uop *u)
+{
+    return c->rip + u->at + u->len;
+}
+
+/* Leave the block with RIP after (or at) this instruction. IP wraps as its width says. */
+static inline uint64_t rip_wrap(const struct cpu *c, uint64_t rip)
+{
+    return c->mode & MODE_CODE64 ? rip : (uint32_t)rip;
+}
+static inline void leave_after(struct cpu *c, const struct uop *u)
+{
+    c->rip = rip_wrap(c, uop_next_rip(c, u));
+}
+static inline void leave_at(struct cpu *c, const struct uop *u)
+{
+    c->rip = uop_rip(c, u);
+}
+
+/* A uop has found a fault pending: back to the loop with RIP at the instruction. */
+#define FAULT(c, u)                                                                                \
+    do {                                                                                           \
+        leave_at(c, u);                                                                            \
+        return;                                                                                    \
+    } while (0)
+#define RAISE(c, u, vector, error)                                                                 \
+    do {                                                                                           \
+        raise_fault(c, vector, error);                                                             \
+        FAULT(c, u);                                                                               \
+    } while (0)
+
+/* After an access that may have gone the slow way: go on, or leave if something wants it. */
+#define NEXT_OR_LEAVE(c, u)                                                                        \
+    do {                                                                                           \
+        if (UNLIKELY((c)->events)) {                                                               \
+            leave_after(c, u);                                                                     \
+            return;                                                                                \
+        }                                                                                          \
+        NEXT(c, u);                                                                                \
+    } while (0)
+
+#endif

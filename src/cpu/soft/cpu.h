@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One processor of the soft engine, tier T0: its registers as T0 keeps them, its pending events,
+ * and the small accessors that every exec_*.c uses. Only rooms of cpu/soft include this.
+ *
+ * How T0 runs: guest code is decoded into blocks of micro-operations (struct uop, block.h). Each
+ * uop has a function that does its work and tail-calls the next one's; returning instead goes
+ * back to the loop (loop.c). Within a block cpu->rip stays at the block's start; a uop's own
+ * address is cpu->rip + uop->at. Whoever leaves a block sets cpu->rip first.
+ *
+ * Data instructions run natively: a thunk (thunk.h) loads their registers from this struct, runs
+ * the guest's opcode on the host's processor and stores the results. x87 and vector registers
+ * stay in the host's own registers while guest code runs (fpu.h), so this room is compiled to
+ * use general registers only.
+ */
+#ifndef CPU_SOFT_CPU_H
+#define CPU_SOFT_CPU_H
+
+#include <stdatomic.h>
+
+#include "cpu/engine.h"
+#include "cpu/soft/tlb.h"
+#include "cpu/x86/cpuid.h"
+#include "cpu/x86/decode.h"
+#include "cpu/x86/regs.h"
+
+/* gpr[] beyond the architectural sixteen */
+#define GPR_ZERO 16    /* always 0: no base or index */
+#define GPR_RIP 17     /* the block's start: base of RIP-relative operands */
+#define GPR_SLOTS 18
+
+/* aflags: AH as LAHF makes it in the high byte, OF as SETO makes it in bit 0. */
+#define AF_OF 0x0001u
+#define AF_CF 0x0100u
+#define AF_PF 0x0400u
+#define AF_AF 0x1000u
+#define AF_ZF 0x4000u
+#define AF_SF 0x8000u
+
+/* Segment slots: the six registers, then one with base 0 and no limit for 64-bit code. */
+#define SEG_FLAT X86_SEGS
+#define SEG_SLOTS (X86_SEGS + 1)
+
+struct seg {
+    uint64_t base;
+    uint32_t limit;
+    uint16_t selector, attr;
+    /* Offsets that may be read or written, inclusive; lo > hi: none. Made by seg_update(). */
+    uint32_t lo, hi_r, lo_w, hi_w;
+};
+
+/* Requests of other threads, in cpu->requests. */
+enum cpu_request {
+    REQ_KICK = 1,        /* leave vcpu_run() */
+    REQ_INTR = 2,        /* level: INTR is asserted */
+    REQ_NMI = 4,
+    REQ_INIT = 8,
+    REQ_SIPI = 16,
+    REQ_REMAP = 32,      /* the address map has changed */
+    REQ_FLUSH = 64,      /* drop the soft TLB */
+    REQ_CODE = 128,      /* pages of code were written: see code_writes */
+};
+
+/* What the executing thread notes for itself, in cpu->events: all cheap to test at once. */
+enum cpu_event {
+    EV_FAULT = 1,    /* exception to deliver: vector, error, cr2 */
+    EV_SHADOW = 2,   /* STI: hold interrupts off for one instruction */
+    EV_SHADOW_SS = 4, /* MOV SS: hold off debug traps too */
+    EV_HALT = 8,
+    EV_SHUTDOWN = 16,
+    EV_TRAP = 32,    /* #DB trap after this instruction; bits in dr6_pending */
+    EV_STEP = 64,    /* TF was set when the instruction began, and no exception took over */
+    EV_BREAK = 128,  /* leave the block after this instruction */
+    EV_ERROR = 256,  /* this engine cannot go on */
+};
+
+/* Mode bits: what code means, and so part of the key of a block. */
+enum cpu_mode {
+    MODE_CODE64 = 1,
+    MODE_CODE32 = 2,
+    MODE_STACK32 = 4,   /* SS.B (in 64-bit mode the stack is 64 bits wide) */
+    MODE_REAL = 8,      /* real or virtual-8086: no VEX, no protected-mode instructions */
+    MODE_USER = 16,     /* CPL 3 */
+    MODE_X87_NM = 32,   /* CR0.EM or CR0.TS */
+    MODE_WAIT_NM = 64,  /* CR0.MP and CR0.TS */
+    MODE_SSE_UD = 128,  /* CR0.EM, or CR4.OSFXSR clear */
+    MODE_TS = 256,
+    MODE_AVX_UD = 512,  /* CR4.OSXSAVE clear or XCR0 without AVX */
+    MODE_EM = 1024,
+    MODE_SINGLE = 2048, /* one instruction a block: single step, breakpoints, shadows */
+};
+
+struct soft_engine;
+struct block;
+struct uop;
+
+struct code_write {
+    uint64_t offset, len_bytes;
+};
+#define CODE_WRITES_MAX 64
+
+struct cpu {
+    /* --- read by generated code: offsets matter (thunk.c) --- */
+    uint64_t gpr[GPR_SLOTS];
+    uint16_t aflags;
+    uint8_t fpu_live;      /* the host's registers hold the guest's x87 and vector state */
+    uint8_t cpl;
+    uint32_t mode;         /* enum cpu_mode */
+    uint64_t saved_rbx;
+
+    uint64_t rip;
+    uint32_t eflags;       /* all but the arithmetic flags */
+    uint32_t events;       /* enum cpu_event */
+    _Atomic uint32_t requests; /* enum cpu_request */
+    struct tlb_set *tlb;   /* of the present privilege: tlb_sets[…] */
+    uint64_t tlb_tag;      /* low bits of valid tags: the epoch */
+    struct seg seg[SEG_SLOTS];
+
+    struct x86_segment ldtr, tr;
+    struct x86_table gdtr, idtr;
+    uint64_t cr0, cr2, cr3, cr4, efer, xcr0;
+    uint64_t pdpte[4];     /* PAE: loaded by MOV CR3 (SDM vol. 3, 4.4.1) */
+    uint64_t dr[8];
+    uint64_t star, lstar, cstar, sfmask, kernel_gs_base;
+    uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
+    uint64_t pat, tsc_offset, tsc_aux, tsc_adjust, misc_enable, spec_ctrl;
+    uint64_t mtrr_def_type, mtrr_fixed[11], mtrr_base[8], mtrr_mask[8];
+    uint64_t mcg_status, ucode_rev;
+    uint64_t a20_mask;     /* ~0, or without bit 20 */
+
+    /* pending exception (EV_FAULT) */
+    uint8_t vector;
+    bool has_error;
+    bool nmi_masked;       /* until IRET */
+    uint8_t activity;      /* enum x86_activity */
+    uint32_t error;
+    uint64_t fault_cr2;
+    uint64_t dr6_pending;
+    int fault_signal;      /* of a thunk: SIGFPE, SIGILL */
+    const struct uop *slow_uop; /* behind thunk_call() */
+
+    /* last x87 instruction, for FSTENV, FSAVE, FXSAVE, XSAVE */
+    uint64_t fpu_ip, fpu_dp;
+    uint16_t fpu_cs, fpu_ds, fpu_op;
+
+    /* what the block loop works with */
+    const struct block *block;      /* under way */
+    struct jump_slot *jumps;
+    struct block_cache *blocks;
+    struct tlb_state *tlbs;
+    struct bus_view *view;
+    struct soft_engine *soft;
+    const struct cpu_host *host;
+    uint32_t tlb_epoch;
+    uint64_t jump_generation, jump_key; /* key of valid jump slots: TLB tag and generation */
+    struct thunk_arena *thunks;
+    bool thunks_full;
+    uint8_t sipi_vector;
+
+    struct vcpu vcpu;
+    bool running;
+    _Atomic bool in_guest; /* within the block loop: requests are looked at soon */
+    bool code_overflow;
+    _Atomic unsigned code_lock;
+    unsigned code_count;
+    struct code_write code_writes[CODE_WRITES_MAX];
+
+    _Alignas(64) uint8_t xsave[X86_XSAVE_BYTES + 64];
+    _Alignas(64) uint8_t bounce[1024];
+};
+
+struct soft_engine {
+    struct engine engine;
+    struct x86_model model;
+    struct ram *ram;
+    struct ram_watcher watcher;
+    _Atomic uint64_t *granules; /* per page of the store: 64-byte pieces that hold decoded code */
+    struct cpu **cpus;
+    struct x86_state *scratch_state; /* one for each CPU, for INIT */
+    unsigned cpu_count;
+    _Atomic unsigned bus_lock; /* held while a locked access that cannot be one access is done */
+    _Atomic bool a20;
+};
+
+static inline struct cpu *cpu_of(struct vcpu *vcpu)
+{
+    return CONTAINER_OF(vcpu, struct cpu, vcpu);
+}
+
+/* ---- modes ---- */
+
+static inline bool is_code64(const struct cpu *c)
+{
+    return c->mode & MODE_CODE64;
+}
+static inline bool is_long(const struct cpu *c)
+{
+    return c->efer & EFER_LMA;
+}
+static inline bool is_protected(const struct cpu *c)
+{
+    return (c->cr0 & CR0_PE) && !(c->eflags & FL_VM);
+}
+static inline bool is_v86(const struct cpu *c)
+{
+    return c->eflags & FL_VM;
+}
+static inline unsigned iopl(const struct cpu *c)
+{
+    return (c->eflags & FL_IOPL) >> FL_IOPL_SHIFT;
+}
+
+/* ---- flags ---- */
+
+static inline uint32_t flags_arith(const struct cpu *c)
+{
+    return ((c->aflags >> 8) & (FL_CF | FL_PF | FL_AF | FL_ZF | FL_SF)) | (c->aflags & AF_OF) << 11;
+}
+static inline void flags_set_arith(struct cpu *c, uint32_t fl)
+{
+    c->aflags = (uint16_t)((fl & (FL_CF | FL_PF | FL_AF | FL_ZF | FL_SF)) << 8 | 0x200 |
+                           ((fl >> 11) & 1));
+}
+static inline uint32_t flags_get(const struct cpu *c)
+{
+    return flags_arith(c) | c->eflags | FL_1;
+}
+
+/* Recompute cpu->mode and the TLB set after a change of CR0, CR4, EFER, XCR0, CPL, VM, CS, SS. */
+void cpu_update_mode(struct cpu *c);
+/* Set EFLAGS bits under mask (the caller has checked privileges); updates mode when needed. */
+void cpu_set_flags(struct cpu *c, uint32_t value, uint32_t mask);
+/* Recompute the limits of a segment register after its hidden part changed. */
+void seg_update(struct seg *s, bool real);
+void cpu_set_cpl(struct cpu *c, unsigned cpl);
+
+/* ---- exceptions ---- */
+
+/*
+ * Note an exception of the present instruction; the caller returns to the loop at once, having
+ * changed nothing that restarting the instruction would not change again.
+ */
+void raise_fault(struct cpu *c, unsigned vector, uint32_t error);
+/* The same for a page fault. */
+void raise_pf(struct cpu *c, uint64_t lin, uint32_t error);
+
+static inline bool has_fault(const struct cpu *c)
+{
+    return c->events & EV_FAULT;
+}
+
+/* Deliver an exception, interrupt or INT n through the IDT or IVT (exec_int.c). */
+enum int_kind { INT_EXTERNAL, INT_FAULT, INT_TRAP, INT_SOFT, INT_ICEBP };
+void deliver(struct cpu *c, unsigned vector, enum int_kind kind, bool has_error, uint32_t error,
+             uint64_t return_rip);
+
+/* ---- guest time ---- */
+static inline uint64_t host_tsc(void)
+{
+    return __builtin_ia32_rdtsc();
+}
+
+/* The host's slow ways out: save the guest's vector state first (fpu.c), then call upward. */
+uint64_t out_mmio_read(struct cpu *c, uint64_t gpa, unsigned size);
+void out_mmio_write(struct cpu *c, uint64_t gpa, unsigned size, uint64_t value);
+uint32_t out_pio_read(struct cpu *c, uint16_t port, unsigned size);
+void out_pio_write(struct cpu *c, uint16_t port, unsigned size, uint32_t value);
+bool out_apic_msr(struct cpu *c, uint32_t msr, uint64_t *value, bool write);
+int out_intr_ack(struct cpu *c);
+uint8_t out_tpr_get(struct cpu *c);
+void out_tpr_set(struct cpu *c, uint8_t tpr);
+void out_ferr(struct cpu *c, bool level);
+struct x86_cpuid_regs out_cpuid(struct cpu *c, uint32_t leaf, uint32_t subleaf);
+
+/* This room must not call the C library's copy functions: they use vector registers. */
+static inline void copy_bytes(void *to, const void *from, size_t n)
+{
+    __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(n) : : "memory");
+}
+static inline void zero_bytes(void *to, size_t n)
+{
+    __asm__ volatile("rep stosb" : "+D"(to), "+c"(n) : "a"(0) : "memory");
+}
+
+#endif

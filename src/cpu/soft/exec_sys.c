@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Fast system calls, interrupt flag, HLT, caches and fences. Intel SDM vol. 2.
+ */
+#include "cpu/soft/exec.h"
+
+/* Flat segments as SYSCALL and its like load them, without looking at the tables. */
+static void flat_cs(struct cpu *c, uint16_t selector, unsigned cpl, bool is64)
+{
+    struct seg *s = &c->seg[X86_CS];
+    *s = (struct seg){.selector = (uint16_t)((selector & ~3u) | cpl), .limit = 0xffffffff};
+    s->attr = (uint16_t)(SEG_G | SEG_P | SEG_S | SEG_CODE | SEG_RW | SEG_A |
+                         cpl << SEG_DPL_SHIFT | (is64 ? SEG_L : SEG_DB));
+    seg_update(s, false);
+}
+
+static void flat_ss(struct cpu *c, uint16_t selector, unsigned cpl)
+{
+    struct seg *s = &c->seg[X86_SS];
+    *s = (struct seg){.selector = (uint16_t)((selector & ~3u) | cpl), .limit = 0xffffffff};
+    s->attr = (uint16_t)(SEG_G | SEG_P | SEG_S | SEG_RW | SEG_A | SEG_DB | cpl << SEG_DPL_SHIFT);
+    seg_update(s, false);
+}
+
+void x_SYSCALL(struct cpu *c, const struct uop *u)
+{
+    if (!(c->efer & EFER_SCE))
+        RAISE(c, u, VEC_UD, 0);
+    c->gpr[X86_RCX] = uop_next_rip(c, u);
+    c->gpr[X86_R11] = flags_get(c) & ~FL_RF;
+    c->rip = c->lstar;
+    uint32_t flags = (uint32_t)c->gpr[X86_R11] & ~(uint32_t)c->sfmask;
+    flat_cs(c, (uint16_t)(c->star >> 32), 0, true);
+    flat_ss(c, (uint16_t)(c->star >> 32) + 8, 0);
+    c->cpl = 0;
+    cpu_set_flags(c, flags, ~0u & ~(FL_1 | FL_VM));
+    cpu_update_mode(c);
+}
+
+void x_SYSRET(struct cpu *c, const struct uop *u)
+{
+    bool to64 = u->bytes == 8;
+    uint16_t base = (uint16_t)(c->star >> 48);
+
+    if (!(c->efer & EFER_SCE))
+        RAISE(c, u, VEC_UD, 0);
+    if (c->cpl || (to64 && !is_canonical48(c->gpr[X86_RCX])))
+        RAISE(c, u, VEC_GP, 0);
+    c->rip = to64 ? c->gpr[X86_RCX] : (uint32_t)c->gpr[X86_RCX];
+    flat_cs(c, to64 ? base + 16 : base, 3, to64);
+    flat_ss(c, base + 8, 3);
+    c->cpl = 3;
+    cpu_set_flags(c, (uint32_t)c->gpr[X86_R11] & 0x3c7fd7, ~0u & ~(FL_1 | FL_VM));
+    cpu_update_mode(c);
+}
+
+void x_SYSENTER(struct cpu *c, const struct uop *u)
+{
+    bool longmode = is_long(c);
+    if (!(c->cr0 & CR0_PE) || !(c->sysenter_cs & 0xfffc))
+        RAISE(c, u, VEC_GP, 0);
+    c->rip = longmode ? c->sysenter_eip : (uint32_t)c->sysenter_eip;
+    c->gpr[X86_RSP] = longmode ? c->sysenter_esp : (uint32_t)c->sysenter_esp;
+    cpu_set_flags(c, 0, FL_VM | FL_IF);
+    flat_cs(c, (uint16_t)c->sysenter_cs, 0, longmode);
+    flat_ss(c, (uint16_t)c->sysenter_cs + 8, 0);
+    cpu_set_cpl(c, 0);
+}
+
+void x_SYSEXIT(struct cpu *c, const struct uop *u)
+{
+    bool to64 = u->bytes == 8;
+    uint64_t rip = c->gpr[X86_RDX], rsp = c->gpr[X86_RCX];
+    uint16_t base = (uint16_t)c->sysenter_cs;
+
+    if (!(c->cr0 & CR0_PE) || !(c->sysenter_cs & 0xfffc) || c->cpl ||
+        (to64 && (!is_canonical48(rip) || !is_canonical48(rsp))))
+        RAISE(c, u, VEC_GP, 0);
+    c->rip = to64 ? rip : (uint32_t)rip;
+    c->gpr[X86_RSP] = to64 ? rsp : (uint32_t)rsp;
+    flat_cs(c, (uint16_t)(base + (to64 ? 32 : 16)), 3, to64);
+    flat_ss(c, (uint16_t)(base + (to64 ? 40 : 24)), 3);
+    cpu_set_cpl(c, 3);
+}
+
+void x_SWAPGS(struct cpu *c, const struct uop *u)
+{
+    if (c->cpl)
+        RAISE(c, u, VEC_GP, 0);
+    uint64_t base = c->seg[X86_GS].base;
+    c->seg[X86_GS].base = c->kernel_gs_base;
+    c->kernel_gs_base = base;
+    NEXT(c, u);
+}
+
+static bool fsgsbase_on(struct cpu *c, const struct uop *u)
+{
+    if (c->cr4 & CR4_FSGSBASE)
+        return true;
+    raise_fault(c, VEC_UD, 0);
+    leave_at(c, u);
+    return false;
+}
+
+#define READ_BASE(name, segment)                                                                   \
+    void x_RD##name##BASE(struct cpu *c, const struct uop *u)                                      \
+    {                                                                                              \
+        if (!fsgsbase_on(c, u))                                                                    \
+            return;                                                                                \
+        reg_set(c, u->rm, u->bytes == 8 ? 8 : 4, c->seg[segment].base);                            \
+        NEXT(c, u);                                                                                \
+    }                                                                                              \
+    void x_WR##name##BASE(struct cpu *c, const struct uop *u)                                      \
+    {                                                                                              \
+        uint64_t v = reg_get(c, u->rm, u->bytes == 8 ? 8 : 4);                                     \
+        if (!fsgsbase_on(c, u))                                                                    \
+            return;                                                                                \
+        if (!is_canonical48(v))                                                                    \
+            RAISE(c, u, VEC_GP, 0);                                                                \
+        c->seg[segment].base = v;                                                                  \
+        NEXT(c, u);                                                                                \
+    }
+READ_BASE(FS, X86_FS)
+READ_BASE(GS, X86_GS)
+
+/* CLI and STI at less privilege than IOPL work on VIF where the extensions are on (SDM vol. 3,
+ * 20.3 and 20.4). */
+static bool virtual_if(const struct cpu *c)
+{
+    return (is_v86(c) && c->cr4 & CR4_VME) ||
+           (is_protected(c) && c->cpl == 3 && c->cr4 & CR4_PVI);
+}
+
+void x_CLI(struct cpu *c, const struct uop *u)
+{
+    if (UNLIKELY(c->cr0 & CR0_PE && c->cpl > iopl(c))) {
+        if (!virtual_if(c))
+            RAISE(c, u, VEC_GP, 0);
+        c->eflags &= ~FL_VIF;
+        NEXT(c, u);
+    }
+    c->eflags &= ~FL_IF;
+    NEXT(c, u);
+}
+
+void x_STI(struct cpu *c, const struct uop *u)
+{
+    if (UNLIKELY(c->cr0 & CR0_PE && c->cpl > iopl(c))) {
+        if (!virtual_if(c) || c->eflags & FL_VIP)
+            RAISE(c, u, VEC_GP, 0);
+        c->eflags |= FL_VIF;
+        leave_after(c, u);
+        return;
+    }
+    if (!(c->eflags & FL_IF)) {
+        c->eflags |= FL_IF;
+        c->events |= EV_SHADOW;
+    }
+    leave_after(c, u);
+}
+
+void x_HLT(struct cpu *c, const struct uop *u)
+{
+    if (c->cpl)
+        RAISE(c, u, VEC_GP, 0);
+    leave_after(c, u);
+    c->events |= EV_HALT;
+}
+
+void x_INVD(struct cpu *c, const struct uop *u)
+{
+    if (c->cpl)
+        RAISE(c, u, VEC_GP, 0);
+    NEXT(c, u);
+}
+
+void x_CLFLUSH(struct cpu *c, const struct uop *u)
+{
+    uint64_t lin, v;
+    if (!uop_lin(c, u, 1, false, &lin) || !mem_load(c, lin, 1, uop_access(u, 0), &v))
+        FAULT(c, u);
+    NEXT_OR_LEAVE(c, u);
+}
+
+void x_LFENCE(struct cpu *c, const struct uop *u)
+{
+    NEXT(c, u);
+}
+
+void x_MFENCE(struct cpu *c, const struct uop *u)
+{
+    __sync_synchronize();
+    NEXT(c, u);
+}
+
+void x_MONITOR(struct cpu *c, const struct uop *u)
+{
+    uint64_t ea = c->gpr[X86_RAX] & u->addr_mask, lin, v;
+    unsigned seg = u->flags & U_LEGACY || u->seg >= X86_FS ? u->seg : SEG_FLAT;
+    if (c->cpl)
+        RAISE(c, u, VEC_UD, 0);
+    if ((uint32_t)c->gpr[X86_RCX])
+        RAISE(c, u, VEC_GP, 0);
+    if (!seg_lin(c, u->flags & U_LEGACY, seg, ea, 1, false, &lin) ||
+        !mem_load(c, lin, 1, ACC_READ, &v))
+        FAULT(c, u);
+    NEXT_OR_LEAVE(c, u);
+}
+
+/* A wait that ends at once is allowed (SDM vol. 2, MWAIT: other events). */
+void x_MWAIT(struct cpu *c, const struct uop *u)
+{
+    if (c->cpl)
+        RAISE(c, u, VEC_UD, 0);
+    leave_after(c, u);
+}

@@ -1,0 +1,657 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Page walks and what the soft TLB misses. Intel SDM vol. 3, chapter 4.
+ *
+ * The walk's own accesses are physical; accessed and dirty bits are set by compare-and-exchange,
+ * because another CPU may be editing the entry.
+ */
+#include "cpu/soft/tlb.h"
+
+#include "cpu/soft/mem.h"
+
+#define PHYS_MASK ((1ULL << X86_PHYS_BITS) - 1)
+#define PTE_ADDR 0x000ffffffffff000ULL
+
+struct walk {
+    uint64_t gpa;      /* of the byte asked for */
+    bool writable;     /* this access kind may also write, with D set already */
+    bool large;        /* the page is larger than 4 KiB */
+    bool global;
+};
+
+/* ---- physical access ---- */
+
+static uint8_t *phys_host(struct cpu *c, uint64_t gpa, unsigned size, bool write)
+{
+    const struct bus_range *range = bus_view_find(c->view, gpa & c->a20_mask);
+    gpa &= c->a20_mask;
+    if (!range || range->region->kind == REGION_IO || gpa + size - 1 > range->end)
+        return NULL;
+    if (write && range->region->kind != REGION_RAM)
+        return NULL;
+    return c->soft->ram->host + range->region->ram_offset + range->region_offset +
+           (gpa - range->base);
+}
+
+static void note_write(struct cpu *c, const uint8_t *host, uint64_t len_bytes)
+{
+    uint64_t offset = (uint64_t)(host - c->soft->ram->host);
+    _Atomic uint8_t *flags = ram_flags(c->soft->ram, offset);
+    uint8_t now = atomic_load_explicit(flags, memory_order_relaxed);
+
+    if ((now & RAM_DIRTY_ALL) != RAM_DIRTY_ALL)
+        atomic_fetch_or_explicit(flags, RAM_DIRTY_ALL, memory_order_relaxed);
+    if (now & RAM_CODE)
+        block_code_written(c, offset, len_bytes);
+}
+
+uint64_t phys_read(struct cpu *c, uint64_t gpa, unsigned size)
+{
+    const uint8_t *host = phys_host(c, gpa, size, false);
+    uint64_t v = 0;
+    if (!host)
+        return out_mmio_read(c, gpa & c->a20_mask, size);
+    copy_bytes(&v, host, size);
+    return v;
+}
+
+void phys_write(struct cpu *c, uint64_t gpa, unsigned size, uint64_t value)
+{
+    uint8_t *host = phys_host(c, gpa, size, true);
+    if (!host) {
+        out_mmio_write(c, gpa & c->a20_mask, size, value);
+        return;
+    }
+    copy_bytes(host, &value, size);
+    note_write(c, host, size);
+}
+
+/* ---- the walk ---- */
+
+static uint32_t pf_code(const struct cpu *c, unsigned access, bool user, uint32_t extra)
+{
+    uint32_t code = extra;
+    if (access & ACC_WRITE)
+        code |= PF_W;
+    if (user)
+        code |= PF_U;
+    if (access & ACC_FETCH && ((c->efer & EFER_NXE && c->cr4 & CR4_PAE) || c->cr4 & CR4_SMEP))
+        code |= PF_I;
+    return code;
+}
+
+static bool walk_fault(struct cpu *c, uint64_t lin, unsigned access, bool user, uint32_t extra)
+{
+    raise_pf(c, lin, pf_code(c, access, user, extra));
+    return false;
+}
+
+static uint64_t read_entry(struct cpu *c, uint64_t at, unsigned bytes, uint8_t **ret_host)
+{
+    uint8_t *host = phys_host(c, at, bytes, false);
+    *ret_host = phys_host(c, at, bytes, true);
+    if (!host)
+        return out_mmio_read(c, at & c->a20_mask, bytes);
+    return bytes == 8 ? *(volatile uint64_t *)host : *(volatile uint32_t *)host;
+}
+
+/* Set bits in an entry that still has the value seen; false: it changed, walk again. */
+static bool set_bits(struct cpu *c, uint8_t *host, unsigned bytes, uint64_t seen, uint64_t bits)
+{
+    if ((seen & bits) == bits || !host)
+        return true;
+    if (bytes == 8) {
+        if (!__sync_bool_compare_and_swap((uint64_t *)host, seen, seen | bits))
+            return false;
+    } else if (!__sync_bool_compare_and_swap((uint32_t *)host, (uint32_t)seen,
+                                             (uint32_t)(seen | bits))) {
+        return false;
+    }
+    note_write(c, host, bytes);
+    return true;
+}
+
+struct level {
+    uint8_t *host;
+    uint64_t entry;
+};
+
+/* Reserved bits of an entry at a level (1 = page table): SDM vol. 3, 4.3 to 4.5. */
+static bool has_reserved(const struct cpu *c, uint64_t entry, unsigned level, bool pae,
+                         bool leaf)
+{
+    if (!pae) {
+        /* 32-bit: only PSE pages have any; bits 13–20 carry address bits 32–39 (PSE-36). */
+        return leaf && level == 2 && entry & (1 << 21);
+    }
+    uint64_t reserved = PTE_ADDR & ~PHYS_MASK;
+    if (!(c->efer & EFER_NXE))
+        reserved |= PTE_NX;
+    if (!is_long(c))
+        reserved |= 0x7ff0000000000000ULL; /* bits 52–62 */
+    if (level == 4)
+        reserved |= PTE_PS;
+    if (leaf && level == 3)
+        reserved |= 0x3fffe000;
+    if (leaf && level == 2)
+        reserved |= 0x1fe000;
+    return entry & reserved;
+}
+
+static bool is_canonical(uint64_t lin)
+{
+    return (uint64_t)((int64_t)(lin << 16) >> 16) == lin;
+}
+
+/*
+ * Translate; false: a fault is pending. `user` is the privilege of the access. On success the
+ * accessed bits are set, and D too for a write.
+ */
+static bool walk(struct cpu *c, uint64_t lin, unsigned access, bool user, struct walk *ret)
+{
+    if (is_long(c) && !is_canonical(lin)) {
+        raise_fault(c, access & ACC_STACK ? VEC_SS : VEC_GP, 0);
+        return false;
+    }
+    if (!(c->cr0 & CR0_PG)) {
+        *ret = (struct walk){.gpa = (uint32_t)lin, .writable = true};
+        return true;
+    }
+
+    bool pae = c->cr4 & CR4_PAE;
+    unsigned bytes = pae ? 8 : 4, bits = pae ? 9 : 10;
+    struct level levels[5];
+
+again:;
+    uint64_t table = c->cr3 & (is_long(c) ? PTE_ADDR : pae ? 0xffffffe0 : 0xfffff000);
+    unsigned level = is_long(c) ? 4 : 2, top = level;
+    uint64_t perms = PTE_W | PTE_U, nx = 0;
+
+    if (pae && !is_long(c)) {
+        uint64_t pdpte = c->pdpte[(lin >> 30) & 3];
+        if (!(pdpte & PTE_P))
+            return walk_fault(c, lin, access, user, 0);
+        table = pdpte & PTE_ADDR;
+    }
+    for (;; level--) {
+        uint64_t at = table + ((lin >> (12 + bits * (level - 1))) & ((1u << bits) - 1)) * bytes;
+        uint64_t entry = read_entry(c, at, bytes, &levels[level].host);
+        levels[level].entry = entry;
+        if (!(entry & PTE_P))
+            return walk_fault(c, lin, access, user, 0);
+        bool leaf = level == 1 || (entry & PTE_PS && level < 4 && (pae || c->cr4 & CR4_PSE));
+        if (has_reserved(c, entry, level, pae, leaf))
+            return walk_fault(c, lin, access, user, PF_P | PF_RSVD);
+        perms &= entry;
+        nx |= entry & PTE_NX;
+        if (leaf)
+            break;
+        table = entry & (pae ? PTE_ADDR : 0xfffff000);
+    }
+
+    uint64_t leaf = levels[level].entry;
+    bool user_page = perms & PTE_U, write = access & ACC_WRITE;
+    bool may_write = perms & PTE_W || (!user && !(c->cr0 & CR0_WP));
+    bool denied = (user && !user_page) || (write && !may_write);
+    if (access & ACC_FETCH) {
+        denied |= nx && c->efer & EFER_NXE;
+        denied |= !user && user_page && c->cr4 & CR4_SMEP;
+    } else if (!user && user_page && c->cr4 & CR4_SMAP) {
+        denied |= access & ACC_SYSTEM || !(c->eflags & FL_AC);
+    }
+    if (denied)
+        return walk_fault(c, lin, access, user, PF_P);
+
+    for (unsigned l = top; l > level; l--)
+        if (!set_bits(c, levels[l].host, bytes, levels[l].entry, PTE_A))
+            goto again;
+    if (!set_bits(c, levels[level].host, bytes, leaf, PTE_A | (write ? PTE_D : 0)))
+        goto again;
+
+    uint64_t page_mask = (1ULL << (12 + bits * (level - 1))) - 1;
+    uint64_t frame = leaf & PTE_ADDR;
+    if (!pae) {
+        frame = leaf & 0xfffff000;
+        if (level == 2)
+            frame |= (leaf & 0x1fe000) << 19; /* PSE-36 */
+    }
+    ret->gpa = (frame & ~page_mask) | (lin & page_mask);
+    ret->writable = may_write && (write || leaf & PTE_D);
+    ret->large = level > 1;
+    ret->global = leaf & PTE_G && c->cr4 & CR4_PGE;
+    return true;
+}
+
+/* ---- filling ---- */
+
+static unsigned set_of(const struct cpu *c, unsigned access)
+{
+    if (access & ACC_SYSTEM)
+        return TLB_KERNEL;
+    if (c->cpl == 3)
+        return TLB_USER;
+    return c->eflags & FL_AC && c->cr4 & CR4_SMAP ? TLB_KERNEL_AC : TLB_KERNEL;
+}
+
+static bool watched(const struct cpu *c, uint64_t page)
+{
+    if (LIKELY(!(c->dr[7] & 0xff)))
+        return false;
+    for (unsigned i = 0; i < 4; i++)
+        if (c->dr[7] >> (2 * i) & 3 && c->dr[7] >> (16 + 4 * i) & 3 &&
+            (c->dr[i] & ~PAGE_MASK) == page)
+            return true;
+    return false;
+}
+
+/*
+ * Translate one page's worth of access and put the result into the TLB. *ret_host is the byte's
+ * host address, NULL when it is not plain memory (then *ret_gpa counts).
+ */
+static bool translate(struct cpu *c, uint64_t lin, unsigned access, uint8_t **ret_host,
+                      uint64_t *ret_gpa)
+{
+    bool write = access & ACC_WRITE;
+    bool user = c->cpl == 3 && !(access & ACC_SYSTEM);
+    struct tlb_set *set = &c->tlbs->sets[set_of(c, access)];
+    unsigned index = tlb_index(lin);
+    uint64_t page = lin & ~PAGE_MASK;
+    struct tlb_entry *known = write ? &set->w[index] : &set->r[index];
+    struct walk w;
+
+    if (known->tag == (page | c->tlb_tag | TLB_SLOW)) {
+        w = (struct walk){.gpa = known->addend | (lin & PAGE_MASK)};
+    } else {
+        if (!walk(c, lin, access, user, &w))
+            return false;
+        if (w.large)
+            c->tlbs->large[(lin >> 27) & 63] |= 1ULL << ((lin >> 21) & 63);
+    }
+
+    uint64_t gpa = w.gpa & c->a20_mask;
+    uint8_t *host = phys_host(c, gpa & ~PAGE_MASK, PAGE_MASK + 1, write);
+    *ret_gpa = gpa;
+    if (!host) {
+        *ret_host = phys_host(c, gpa, 1, write);
+        *known = (struct tlb_entry){page | c->tlb_tag | TLB_SLOW, w.gpa & ~PAGE_MASK};
+        return true;
+    }
+    *ret_host = host + (lin & PAGE_MASK);
+
+    struct tlb_entry entry = {page | c->tlb_tag, (uint64_t)host - page};
+    struct tlb_entry slow = {page | c->tlb_tag | TLB_SLOW, w.gpa & ~PAGE_MASK};
+    bool hidden = watched(c, page);
+    if (!write) {
+        set->r[index] = hidden ? slow : entry;
+        return true;
+    }
+    uint8_t flags = atomic_load_explicit(
+        ram_flags(c->soft->ram, (uint64_t)(host - c->soft->ram->host)), memory_order_relaxed);
+    if (hidden || flags & RAM_CODE || (flags & RAM_DIRTY_ALL) != RAM_DIRTY_ALL)
+        set->w[index] = slow;
+    else
+        set->w[index] = entry;
+    return true;
+}
+
+/* ---- debug registers (SDM vol. 3, 18.2) ---- */
+
+static void check_watch(struct cpu *c, uint64_t lin, unsigned size, bool write)
+{
+    static const uint8_t lengths[] = {1, 2, 8, 4};
+    for (unsigned i = 0; i < 4; i++) {
+        unsigned rw = c->dr[7] >> (16 + 4 * i) & 3;
+        unsigned len = lengths[c->dr[7] >> (18 + 4 * i) & 3];
+        uint64_t at = c->dr[i] & ~(uint64_t)(len - 1);
+        if (!(rw == 3 || (rw == 1 && write)) || lin + size <= at || at + len <= lin)
+            continue;
+        c->dr6_pending |= 1u << i;
+        if (c->dr[7] >> (2 * i) & 3)
+            c->events |= EV_TRAP;
+    }
+}
+
+/* ---- slow access ---- */
+
+struct piece {
+    uint8_t *host;
+    uint64_t gpa;
+    unsigned size;
+};
+
+/* One or two pieces, both translated before anything is touched. */
+static bool split(struct cpu *c, uint64_t lin, unsigned size, unsigned access, struct piece *p,
+                  unsigned *ret_count)
+{
+    unsigned first = (unsigned)MIN((uint64_t)size, PAGE_MASK + 1 - (lin & PAGE_MASK));
+    *ret_count = first < size ? 2 : 1;
+    p[0].size = first;
+    p[1].size = size - first;
+    if (!translate(c, lin, access, &p[0].host, &p[0].gpa))
+        return false;
+    if (first == size)
+        return true;
+    uint64_t next = lin + first;
+    if (!is_code64(c))
+        next = (uint32_t)next;
+    return translate(c, next, access, &p[1].host, &p[1].gpa);
+}
+
+static void device_read(struct cpu *c, uint64_t gpa, uint8_t *buf, unsigned size)
+{
+    while (size) {
+        unsigned n = size >= 8 && !(gpa & 7)   ? 8
+                     : size >= 4 && !(gpa & 3) ? 4
+                     : size >= 2 && !(gpa & 1) ? 2
+                                               : 1;
+        if (size == 2 || size == 4 || size == 8)
+            n = size;
+        uint64_t v = out_mmio_read(c, gpa, n);
+        copy_bytes(buf, &v, n);
+        gpa += n, buf += n, size -= n;
+    }
+}
+
+static void device_write(struct cpu *c, uint64_t gpa, const uint8_t *buf, unsigned size)
+{
+    while (size) {
+        unsigned n = size >= 8 && !(gpa & 7)   ? 8
+                     : size >= 4 && !(gpa & 3) ? 4
+                     : size >= 2 && !(gpa & 1) ? 2
+                                               : 1;
+        uint64_t v = 0;
+        if (size == 2 || size == 4 || size == 8)
+            n = size;
+        copy_bytes(&v, buf, n);
+        out_mmio_write(c, gpa, n, v);
+        gpa += n, buf += n, size -= n;
+    }
+}
+
+/* Memory that does not fill its page's region (a device's window may be small) goes by pieces. */
+static bool is_memory(struct cpu *c, const struct piece *p, bool write)
+{
+    return p->host && phys_host(c, p->gpa, p->size, write);
+}
+
+bool slow_read(struct cpu *c, uint64_t lin, void *buf, unsigned size, unsigned access)
+{
+    struct piece p[2];
+    unsigned count;
+    uint8_t *to = buf;
+
+    if (!split(c, lin, size, access, p, &count))
+        return false;
+    if (UNLIKELY(c->dr[7] & 0xff) && !(access & ACC_SYSTEM))
+        check_watch(c, lin, size, false);
+    for (unsigned i = 0; i < count; to += p[i].size, i++) {
+        if (!is_memory(c, &p[i], false))
+            device_read(c, p[i].gpa, to, p[i].size);
+        else if (p[i].size == 8)
+            *(uint64_t *)to = *(volatile uint64_t *)p[i].host;
+        else if (p[i].size == 4)
+            *(uint32_t *)to = *(volatile uint32_t *)p[i].host;
+        else
+            copy_bytes(to, p[i].host, p[i].size);
+    }
+    return true;
+}
+
+bool slow_write(struct cpu *c, uint64_t lin, const void *buf, unsigned size, unsigned access)
+{
+    struct piece p[2];
+    unsigned count;
+    const uint8_t *from = buf;
+
+    if (!split(c, lin, size, access | ACC_WRITE, p, &count))
+        return false;
+    if (UNLIKELY(c->dr[7] & 0xff) && !(access & ACC_SYSTEM))
+        check_watch(c, lin, size, true);
+    for (unsigned i = 0; i < count; from += p[i].size, i++) {
+        if (!is_memory(c, &p[i], true)) {
+            device_write(c, p[i].gpa, from, p[i].size);
+            continue;
+        }
+        if (p[i].size == 8)
+            *(volatile uint64_t *)p[i].host = *(const uint64_t *)from;
+        else if (p[i].size == 4)
+            *(volatile uint32_t *)p[i].host = *(const uint32_t *)from;
+        else if (p[i].size == 2)
+            *(volatile uint16_t *)p[i].host = *(const uint16_t *)from;
+        else
+            copy_bytes(p[i].host, from, p[i].size);
+        note_write(c, p[i].host, p[i].size);
+    }
+    return true;
+}
+
+bool probe_write(struct cpu *c, uint64_t lin, unsigned size, unsigned access)
+{
+    struct piece p[2];
+    unsigned count;
+    return split(c, lin, size, access | ACC_WRITE, p, &count);
+}
+
+bool probe_read(struct cpu *c, uint64_t lin, unsigned size, unsigned access)
+{
+    struct piece p[2];
+    unsigned count;
+    return split(c, lin, size, access, p, &count);
+}
+
+void *slow_host(struct cpu *c, uint64_t lin, unsigned size, unsigned access)
+{
+    uint8_t *host;
+    uint64_t gpa;
+
+    if ((lin & PAGE_MASK) + size > PAGE_MASK + 1)
+        return NULL;
+    if (!translate(c, lin, access, &host, &gpa))
+        return NULL;
+    /* Only what the TLB now answers by itself: nothing watched, no code, no device. */
+    return access & ACC_WRITE ? tlb_write(c, lin, size) : tlb_read(c, lin, size);
+}
+
+bool fetch_translate(struct cpu *c, uint64_t lin, struct fetch_page *ret)
+{
+    struct walk w;
+    if (!walk(c, lin, ACC_FETCH, c->cpl == 3, &w))
+        return false;
+    uint64_t gpa = w.gpa & c->a20_mask & ~PAGE_MASK;
+    const uint8_t *host = phys_host(c, gpa, PAGE_MASK + 1, false);
+    ret->gpa = gpa;
+    ret->host = host;
+    ret->ram_offset = host ? (uint64_t)(host - c->soft->ram->host) : 0;
+    return true;
+}
+
+/* ---- system accesses ---- */
+
+static uint8_t *kernel_hit(const struct tlb_entry *table, const struct cpu *c, uint64_t lin,
+                           unsigned size)
+{
+    const struct tlb_entry *e = &table[tlb_index(lin)];
+    if ((((lin + size - 1) & ~PAGE_MASK) | c->tlb_tag) != e->tag)
+        return NULL;
+    return (uint8_t *)(lin + e->addend);
+}
+
+bool sys_load(struct cpu *c, uint64_t lin, unsigned size, uint64_t *ret)
+{
+    uint64_t v = 0;
+    const uint8_t *p = kernel_hit(c->tlbs->sets[TLB_KERNEL].r, c, lin, size);
+    if (p && size == 8)
+        v = *(const volatile uint64_t *)p;
+    else if (p)
+        copy_bytes(&v, p, size);
+    else if (!slow_read(c, lin, &v, size, ACC_READ | ACC_SYSTEM))
+        return false;
+    *ret = v;
+    return true;
+}
+
+bool priv_store(struct cpu *c, uint64_t lin, unsigned size, unsigned access, uint64_t v)
+{
+    if (!(access & ACC_SYSTEM))
+        return mem_store(c, lin, size, access | ACC_WRITE, v);
+    uint8_t *p = kernel_hit(c->tlbs->sets[TLB_KERNEL].w, c, lin, size);
+    if (!p)
+        return slow_write(c, lin, &v, size, access | ACC_WRITE);
+    if (size == 8)
+        *(volatile uint64_t *)p = v;
+    else
+        copy_bytes(p, &v, size);
+    return true;
+}
+
+bool sys_store(struct cpu *c, uint64_t lin, unsigned size, uint64_t v)
+{
+    return priv_store(c, lin, size, ACC_WRITE | ACC_SYSTEM, v);
+}
+
+bool mem_get(struct cpu *c, uint64_t lin, void *buf, unsigned size, unsigned access)
+{
+    if (!probe_read(c, lin, size, access))
+        return false;
+    for (unsigned at = 0; at < size; at += 8)
+        if (!slow_read(c, lin + at, (uint8_t *)buf + at, MIN(8u, size - at), access))
+            return false;
+    return true;
+}
+
+bool mem_put(struct cpu *c, uint64_t lin, const void *buf, unsigned size, unsigned access)
+{
+    if (!probe_write(c, lin, size, access))
+        return false;
+    for (unsigned at = 0; at < size; at += 8)
+        if (!slow_write(c, lin + at, (const uint8_t *)buf + at, MIN(8u, size - at), access))
+            return false;
+    return true;
+}
+
+/* ---- flushing ---- */
+
+static void wipe(struct cpu *c)
+{
+    zero_bytes(c->tlbs->sets, sizeof(c->tlbs->sets));
+    zero_bytes(c->tlbs->pcids, sizeof(c->tlbs->pcids));
+    c->tlb_epoch = 0;
+    c->jump_generation++;
+}
+
+static void set_tag(struct cpu *c, uint64_t tag)
+{
+    c->tlb_tag = tag;
+    c->jump_key = tag | c->jump_generation << 12;
+}
+
+void jumps_flush(struct cpu *c)
+{
+    c->jump_generation++;
+    set_tag(c, c->tlb_tag);
+}
+
+static void take_epoch(struct cpu *c)
+{
+    if (c->tlb_epoch >= TLB_EPOCH_MAX)
+        wipe(c);
+    set_tag(c, ++c->tlb_epoch);
+}
+
+static uint16_t pcid_of(const struct cpu *c)
+{
+    return c->cr4 & CR4_PCIDE ? c->cr3 & 0xfff : 0;
+}
+
+static void remember_pcid(struct cpu *c)
+{
+    struct tlb_state *t = c->tlbs;
+    uint16_t pcid = pcid_of(c);
+    unsigned slot = t->pcid_next;
+
+    for (unsigned i = 0; i < PCID_SLOTS; i++)
+        if (t->pcids[i].epoch && t->pcids[i].pcid == pcid)
+            slot = i;
+    if (slot == t->pcid_next)
+        t->pcid_next = (t->pcid_next + 1) % PCID_SLOTS;
+    t->pcids[slot].pcid = pcid;
+    t->pcids[slot].epoch = (uint32_t)c->tlb_tag;
+}
+
+void tlb_flush(struct cpu *c)
+{
+    zero_bytes(c->tlbs->pcids, sizeof(c->tlbs->pcids));
+    zero_bytes(c->tlbs->large, sizeof(c->tlbs->large));
+    take_epoch(c);
+    remember_pcid(c);
+}
+
+void tlb_switch(struct cpu *c, bool keep)
+{
+    struct tlb_state *t = c->tlbs;
+    uint16_t pcid = pcid_of(c);
+
+    if (keep)
+        for (unsigned i = 0; i < PCID_SLOTS; i++)
+            if (t->pcids[i].epoch && t->pcids[i].pcid == pcid) {
+                set_tag(c, t->pcids[i].epoch);
+                return;
+            }
+    take_epoch(c);
+    remember_pcid(c);
+}
+
+void tlb_flush_pcid(struct cpu *c, uint16_t pcid)
+{
+    if (pcid == pcid_of(c)) {
+        take_epoch(c);
+        remember_pcid(c);
+        return;
+    }
+    for (unsigned i = 0; i < PCID_SLOTS; i++)
+        if (c->tlbs->pcids[i].pcid == pcid)
+            c->tlbs->pcids[i].epoch = 0;
+}
+
+void tlb_flush_page(struct cpu *c, uint64_t lin)
+{
+    uint64_t page = lin & ~PAGE_MASK;
+    unsigned index = tlb_index(lin);
+
+    if (c->tlbs->large[(lin >> 27) & 63] & 1ULL << ((lin >> 21) & 63)) {
+        tlb_flush(c);
+        return;
+    }
+    for (unsigned s = 0; s < TLB_SETS; s++) {
+        struct tlb_set *set = &c->tlbs->sets[s];
+        if ((set->r[index].tag & ~PAGE_MASK) == page)
+            set->r[index].tag = 0;
+        if ((set->w[index].tag & ~PAGE_MASK) == page)
+            set->w[index].tag = 0;
+    }
+    jumps_flush(c);
+}
+
+void tlb_protect(struct cpu *c, const uint8_t *host_page)
+{
+    for (unsigned s = 0; s < TLB_SETS; s++)
+        for (unsigned i = 0; i < TLB_ENTRIES; i++) {
+            struct tlb_entry *e = &c->tlbs->sets[s].w[i];
+            if ((e->tag & TLB_SLOW) == 0 &&
+                (e->tag & ~PAGE_MASK) + e->addend == (uint64_t)host_page)
+                e->tag = 0;
+        }
+}
+
+bool load_pdptes(struct cpu *c, uint64_t cr3)
+{
+    uint64_t pdpte[4];
+    for (unsigned i = 0; i < 4; i++) {
+        pdpte[i] = phys_read(c, (cr3 & 0xffffffe0) + 8 * i, 8);
+        if (pdpte[i] & PTE_P && pdpte[i] & (0x1e6 | (~PHYS_MASK)))
+            return false;
+    }
+    for (unsigned i = 0; i < 4; i++)
+        c->pdpte[i] = pdpte[i];
+    return true;
+}
