@@ -77,6 +77,13 @@ struct engine_ops {
     /* True when a halted vCPU has a reason to run (an unmasked interrupt, NMI, INIT, SIPI). */
     bool (*vcpu_runnable)(struct vcpu *vcpu);
 
+    /*
+     * What RDTSC would give now, for APIC timers that wait for it (engines without msi()). Called
+     * by the vCPU's own thread, or while it does not run. config.tsc_hz is its rate once new()
+     * has returned.
+     */
+    uint64_t (*vcpu_tsc)(struct vcpu *vcpu);
+
     int (*vcpu_get_state)(struct vcpu *vcpu, struct x86_state *ret_state);
     int (*vcpu_set_state)(struct vcpu *vcpu, const struct x86_state *state);
     /* Why VCPU_EXIT_ERROR or a shutdown happened, with registers; one or more lines. */

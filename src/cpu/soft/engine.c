@@ -115,6 +115,7 @@ static int engine_new(const struct engine_config *config, struct engine **ret_en
     }
     x86_model_init(&soft->model, soft_features, config->tsc_hz ? config->tsc_hz : x86_host_tsc_hz(),
                    config->vcpus);
+    soft->engine.config.tsc_hz = soft->model.tsc_hz;
     soft->watcher = (struct ram_watcher){
         .code_written = on_code_written, .cleaned = on_cleaned, .ctx = soft};
     ram_watch(soft->ram, &soft->watcher);
@@ -252,6 +253,11 @@ static void soft_set_a20(struct engine *engine, bool enabled)
     request_all(soft, REQ_REMAP);
 }
 
+static uint64_t soft_vcpu_tsc(struct vcpu *vcpu)
+{
+    return guest_tsc(cpu_of(vcpu));
+}
+
 const struct engine_ops engine_soft = {
     .name = "soft",
     .probe = probe,
@@ -260,6 +266,7 @@ const struct engine_ops engine_soft = {
     .vcpu_new = soft_vcpu_new,
     .vcpu_free = soft_vcpu_free,
     .vcpu_run = soft_vcpu_run,
+    .vcpu_tsc = soft_vcpu_tsc,
     .vcpu_kick = soft_vcpu_kick,
     .vcpu_intr = soft_vcpu_intr,
     .vcpu_nmi = soft_vcpu_nmi,
