@@ -30,7 +30,7 @@ class ImageError(Exception):
 def tool(*command, **options):
     """Run a tool of the machine; its output is shown only when it fails."""
     env = dict(os.environ, LC_ALL="C.UTF-8", SOURCE_DATE_EPOCH=str(EPOCH),
-               E2FSPROGS_FAKE_TIME=str(EPOCH), MTOOLS_SKIP_CHECK="1",
+               E2FSPROGS_FAKE_TIME=str(EPOCH), MTOOLS_SKIP_CHECK="1", TZ="UTC",
                PATH=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
     try:
         result = subprocess.run([str(c) for c in command], env=env, stdin=subprocess.DEVNULL,
@@ -47,6 +47,7 @@ def put(path, data, mode=0o644):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data if isinstance(data, bytes) else data.encode())
     path.chmod(mode)
+    os.utime(path, (EPOCH, EPOCH))
 
 
 def write_at(path, offset, data):
@@ -96,14 +97,17 @@ def filesystem(tree, image, size_bytes, offset, label):
          "-E", f"offset={offset},hash_seed={identity},lazy_itable_init=0,lazy_journal_init=0,"
          "root_owner=0:0,nodiscard", "-O", "^metadata_csum_seed", "-d", tree, image,
          f"{(size_bytes - offset) // 1024}k")
-    if os.getuid() != 0:
-        # -d keeps the owner of the files, which is whoever runs this.
-        commands = "".join(f'sif "/{path.relative_to(tree)}" {field} 0\n'
-                           for path in sorted(tree.rglob("*")) for field in ("uid", "gid"))
-        script = image.with_suffix(".debugfs")
-        script.write_text(commands)
-        tool("debugfs", "-w", "-f", script, f"{image}?offset={offset}")
-        script.unlink()
+    # -d keeps the owner of the files, which is whoever runs this, and the times of their making.
+    fields = {"uid": 0, "gid": 0, "atime": f"@{EPOCH}", "ctime": f"@{EPOCH}",
+              "crtime": f"@{EPOCH}", "atime_extra": 0, "ctime_extra": 0, "mtime_extra": 0,
+              "crtime_extra": 0}
+    commands = "".join(f'sif "/{path.relative_to(tree)}" {field} {value}\n'
+                       for path in sorted([tree, *tree.rglob("*")])
+                       for field, value in fields.items())
+    script = image.with_suffix(".debugfs")
+    script.write_text(commands)
+    tool("debugfs", "-w", "-f", script, f"{image}?offset={offset}")
+    script.unlink()
 
 
 def linux_disk(name, label, title, kernel, size_mib, append="", timeout=3):
@@ -205,14 +209,13 @@ def xen_disk(out, folder, hypervisor, kernel, initrd):
         "boot/vmlinuz": kernel.read_bytes(), "boot/initrd.gz": initrd.read_bytes()})
 
 
-def fat_image(out, sectors, reserved=1, label="YADO", offset=0):
-    options = ["--offset", str(offset)] if offset else []
-    tool("mkfs.fat", "-n", label, "-i", "79616430", "-R", str(reserved), *options, out,
+def fat_image(out, sectors, reserved=1, label="YADO"):
+    tool("mkfs.fat", "--invariant", "-n", label, "-i", "79616430", "-R", str(reserved), out,
          str(sectors // 2))
 
 
-def fat_copy(image, source, target, offset=0):
-    tool("mcopy", "-i", f"{image}@@{offset * 512}" if offset else image, source, f"::{target}")
+def fat_copy(image, source, target):
+    tool("mcopy", "-m", "-i", image, source, f"::{target}")
 
 
 def grub_floppy(out, folder):
