@@ -310,7 +310,7 @@ void x_ENTER(struct cpu *c, const struct uop *u)
 
     if (!stack_store(c, sp, size, bp))
         FAULT(c, u);
-    uint64_t frame = sp;
+    uint64_t frame = (c->gpr[X86_RSP] & ~mask) | sp; /* as ESP would be: the whole register */
     for (unsigned i = 1; i < level; i++) {
         bp = (bp & ~mask) | ((bp - size) & mask);
         sp = (sp - size) & mask;
