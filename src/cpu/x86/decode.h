@@ -54,6 +54,7 @@ enum x86_attr {
     ATTR_L0 = 1 << 12,
     ATTR_VSIB = 1 << 13,
     ATTR_EMMS = 1 << 14,
+    ATTR_W0 = 1 << 15,
 };
 
 struct x86_operand {
