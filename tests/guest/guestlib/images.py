@@ -242,7 +242,7 @@ def grub_cdrom(menu):
     def make(out, folder):
         tree = folder / "iso"
         put(tree / "boot" / "grub" / "grub.cfg", menu)
-        core = grub_core(folder, "(cd0)/boot/grub", "i386-pc-eltorito")
+        core = grub_core(folder, "/boot/grub", "i386-pc-eltorito")
         put(tree / "boot" / "grub" / "eltorito.img", core.read_bytes())
         (tree / "boot" / "grub" / "i386-pc").mkdir()
         for pattern in ("*.mod", "*.lst"):
