@@ -180,6 +180,8 @@ void thunk_fault(struct cpu *c, const struct uop *u)
         u = c->slow_uop;
     if (c->fault_signal == SIGILL)
         raise_fault(c, VEC_UD, 0);
+    else if (c->fault_signal == SIGSEGV)
+        raise_fault(c, VEC_GP, 0);
     else if (u->imm == CLASS_GENERAL)
         raise_fault(c, VEC_DE, 0);
     else if (u->imm == CLASS_X87 || (u->imm == CLASS_MMX && x87_pending(c)))

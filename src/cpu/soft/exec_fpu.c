@@ -577,6 +577,23 @@ void x_VMASKST(struct cpu *c, const struct uop *u)
     NEXT_OR_LEAVE(c, u);
 }
 
+/*
+ * What every MMX instruction does to the x87: TOP is 0 and all registers are in use (SDM vol. 1,
+ * 9.5.1). The image lists registers from the top of the stack, so it turns round.
+ */
+static void make_top_zero(struct cpu *c)
+{
+    uint8_t old[128];
+    uint16_t fsw = le16_get(c->xsave + 2);
+    unsigned top = fsw >> 11 & 7;
+
+    copy_bytes(old, c->xsave + 32, sizeof(old));
+    for (unsigned i = 0; i < 8; i++)
+        copy_bytes(c->xsave + 32 + 16 * ((i + top) & 7), old + 16 * i, 16);
+    le16_put(c->xsave + 2, fsw & 0xc7ff);
+    c->xsave[4] = 0xff;
+}
+
 /* MASKMOVQ, MASKMOVDQU: bytes of reg chosen by rm, to DS:RDI. */
 void x_MASKMOV(struct cpu *c, const struct uop *u)
 {
@@ -589,13 +606,15 @@ void x_MASKMOV(struct cpu *c, const struct uop *u)
         bool ud = c->mode & (is_mmx ? MODE_EM : MODE_SSE_UD);
         RAISE(c, u, ud ? VEC_UD : VEC_NM, 0);
     }
-    fpu_save(c);
     if (is_mmx) {
-        /* MMX register n is the mantissa of physical x87 register n; the image is by stack. */
-        unsigned top = le16_get(c->xsave + 2) >> 11 & 7;
-        copy_bytes(data, c->xsave + 32 + 16 * ((u->reg - top) & 7), 8);
-        copy_bytes(mask, c->xsave + 32 + 16 * ((u->rm - top) & 7), 8);
+        if (!no_pending(c, u))
+            return;
+        fpu_save(c);
+        make_top_zero(c);
+        copy_bytes(data, c->xsave + 32 + 16 * (u->reg & 7), 8);
+        copy_bytes(mask, c->xsave + 32 + 16 * (u->rm & 7), 8);
     } else {
+        fpu_save(c);
         copy_bytes(data, vector_byte(c, u->reg, 0), 16);
         copy_bytes(mask, vector_byte(c, u->rm, 0), 16);
     }

@@ -204,7 +204,7 @@ static void put_legacy(struct emit *e, const struct x86_insn *in, const struct f
 
     if (in->lock)
         put8(e, 0xf0);
-    if (info->prefix == 2 || (in->op_bytes == 2 && is_general(info) && info->prefix != 1))
+    if (info->prefix == 2 || (in->op_bytes == 2 && is_general(info) && info->rm.size != SZ_Y))
         put8(e, 0x66);
     if (info->prefix >= 3)
         put8(e, info->prefix == 3 ? 0xf3 : 0xf2);
@@ -388,7 +388,7 @@ void thunk_call(struct cpu *c, void *thunk, void *operand)
 /* ---- faults of the host's processor ---- */
 
 static __thread struct cpu *signal_cpu;
-static struct sigaction old_fpe, old_ill;
+static struct sigaction old_fpe, old_ill, old_segv;
 
 void thunk_signals_enter(struct cpu *c)
 {
@@ -406,28 +406,35 @@ static void on_signal(int number, siginfo_t *info, void *context)
     greg_t *regs = uc->uc_mcontext.gregs;
     uint64_t rip = (uint64_t)regs[REG_RIP];
     struct cpu *c = signal_cpu;
-    const struct sigaction *old = number == SIGFPE ? &old_fpe : &old_ill;
+    const struct sigaction *old = number == SIGFPE   ? &old_fpe
+                                  : number == SIGILL ? &old_ill
+                                                     : &old_segv;
 
-    (void)info;
     if (c && rip >= (uint64_t)c->thunks->rx && rip < (uint64_t)c->thunks->rx + ARENA_BYTES) {
         /* A thunk has nothing on the stack: go on as if it had tail-called thunk_fault(). */
         c->fault_signal = number;
         regs[REG_RIP] = (greg_t)thunk_fault;
         return;
     }
-    sigaction(number, old, NULL);
+    if (old->sa_flags & SA_SIGINFO)
+        old->sa_sigaction(number, info, context);
+    else if (old->sa_handler != SIG_DFL && old->sa_handler != SIG_IGN)
+        old->sa_handler(number);
+    else
+        sigaction(number, old, NULL); /* the instruction faults again, and that ends the process */
 }
 
 int thunk_signals_install(void)
 {
-    struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO};
+    struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK};
     struct sigaction now;
 
     if (sigaction(SIGFPE, NULL, &now) < 0)
         return -errno;
     if (now.sa_flags & SA_SIGINFO && now.sa_sigaction == on_signal)
         return 0;
-    if (sigaction(SIGFPE, &action, &old_fpe) < 0 || sigaction(SIGILL, &action, &old_ill) < 0)
+    if (sigaction(SIGFPE, &action, &old_fpe) < 0 || sigaction(SIGILL, &action, &old_ill) < 0 ||
+        sigaction(SIGSEGV, &action, &old_segv) < 0)
         return -errno;
     return 0;
 }

@@ -34,7 +34,7 @@ void thunk_call(struct cpu *c, void *thunk, void *operand);
 extern const struct uop thunk_stop[2];
 
 /*
- * SIGFPE and SIGILL in a thunk become guest exceptions: install the handlers for this process
+ * SIGFPE, SIGILL and SIGSEGV (an alignment fault) in a thunk become guest exceptions: install the handlers for this process
  * (once) and name the arena whose code this thread runs. Others' signals go to their old handler.
  */
 int thunk_signals_install(void);

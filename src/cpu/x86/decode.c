@@ -319,6 +319,8 @@ enum x86_decode_result x86_decode(const struct x86_decode_env *env, const uint8_
     if ((in.info->attrs & ATTR_L0 && in.vex_l) || (in.info->attrs & ATTR_W0 && in.rex & 8) ||
         (in.info->attrs & ATTR_VSIB && ((modrm & 7) != 4 || in.addr_bytes == 2)))
         return X86_DECODE_UD;
+    if (in.vex && in.info->vvvv.kind == K_NONE && in.vvvv)
+        return X86_DECODE_UD;
     in.seg = seg != X86_NO_REG                                    ? seg
              : in.mem && (in.base == X86_RSP || in.base == X86_RBP) ? X86_SS
                                                                    : X86_DS;

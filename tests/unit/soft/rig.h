@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "cpu/engine.h"
+#include "cpu/x86/cpuid.h"
 #include "cpu/x86/regs.h"
 
 struct rig {
