@@ -177,8 +177,8 @@ static int cmd_screenshot(struct commands *c, json_t *args, json_t **ret_value, 
     const char *path = argument_string(args, "path");
     AUTO_FREE uint8_t *png = NULL;
     AUTO_FREE char *text = NULL;
-    unsigned width, height;
-    size_t len;
+    unsigned width = 0, height = 0;
+    size_t len = 0;
     int r;
 
     if (path && !*path)

@@ -376,7 +376,7 @@ static int read_whole(const char *path, char **ret_text, size_t *ret_len, struct
 static int set_definition(struct definition *def, const char *value, struct error *err)
 {
     AUTO_FREE char *text = NULL;
-    size_t len;
+    size_t len = 0;
     int r = read_whole(value, &text, &len, err);
 
     if (r < 0)

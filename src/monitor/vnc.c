@@ -220,8 +220,8 @@ int vnc_new(const char *address, const char *name, struct vnc **ret_vnc, struct 
 {
     struct vnc *vnc;
     char host[64];
-    bool ipv6;
-    int port, r;
+    bool ipv6 = false;
+    int port = 0, r;
 
     r = split_address(address, host, sizeof(host), &port, &ipv6, err);
     if (r < 0 || (r = port_is_free(host, port, ipv6, err)) < 0)

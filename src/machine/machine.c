@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A machine's life: made, started, paused, reset, ended. Devices are pc.c's, threads vcpu.c's.
+ */
+#include "machine/machine_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+
+#define LOG_ROOM "machine"
+#include "base/log.h"
+
+/* Store beyond the guest's RAM: firmware, option ROMs, video memory. */
+#define STORE_EXTRA_BYTES MIB(160)
+
+void machine_wake(void *machine)
+{
+    struct machine *m = machine;
+    uint64_t one = 1;
+    ssize_t n = write(m->event_fd, &one, sizeof(one));
+
+    (void)n; /* it fails only when the counter is full, and then the loop will wake anyway */
+}
+
+/* Locked: let timer_fd become readable at the clock's next deadline. */
+static void timer_arm(void *ctx)
+{
+    struct machine *m = ctx;
+    uint64_t deadline = clock_next_deadline_ns(m->clock), now, wait = 0;
+    struct itimerspec when = {0};
+
+    if (deadline != CLOCK_NEVER && !m->paused) {
+        now = clock_now_ns(m->clock);
+        wait = deadline > now ? deadline - now : 1;
+        wait = MIN(wait, 3600 * NS_PER_SEC);
+    }
+    when.it_value.tv_sec = (time_t)(wait / NS_PER_SEC);
+    when.it_value.tv_nsec = (long)(wait % NS_PER_SEC);
+    timerfd_settime(m->timer_fd, 0, &when, NULL);
+}
+
+static int engine_choose(struct machine *m, const char *name, const struct engine_ops **ret_ops,
+                         struct error *err)
+{
+    struct error why = {""};
+    int r;
+
+    if (!strcmp(name, "soft")) {
+        *ret_ops = &engine_soft;
+        return 0;
+    }
+    if (!strcmp(name, "kvm")) {
+        *ret_ops = &engine_kvm;
+        return 0;
+    }
+    if (strcmp(name, "auto"))
+        return error_set(err, -EINVAL, "there is no engine '%s'; use auto, kvm or soft", name);
+    r = engine_kvm.probe(&why);
+    *ret_ops = r == 0 ? &engine_kvm : &engine_soft;
+    if (r < 0 && r != -ENOENT && log_enabled(LOG_INFO))
+        if (asprintf(&m->engine_note, "engine soft: %s", why.text) < 0)
+            m->engine_note = NULL;
+    return 0;
+}
+
+static void on_ioapic_eoi(void *ctx, uint8_t vector)
+{
+    struct machine *m = ctx;
+
+    pthread_mutex_lock(&m->lock);
+    pc_ioapic_eoi(m, vector);
+    pthread_mutex_unlock(&m->lock);
+}
+
+static int engine_make(struct machine *m, const char *name, struct error *err)
+{
+    struct engine_config config = {
+        .vcpus = m->config.cpus, .mem = m->mem, .host = cpus_host(m)};
+    const struct engine_ops *ops = NULL;
+    int r;
+
+    r = engine_choose(m, name, &ops, err);
+    if (r < 0 || (r = ops->new(&config, &m->engine, err)) < 0)
+        return r;
+    m->engine->ioapic_eoi = on_ioapic_eoi;
+    m->engine->ioapic_eoi_ctx = m;
+    return cpus_new(m, err);
+}
+
+static int memory_make(struct machine *m, struct error *err)
+{
+    uint64_t bytes = m->config.memory_bytes;
+    int r;
+
+    m->low_ram_bytes = MIN(bytes, LOW_RAM_MAX);
+    m->high_ram_bytes = bytes - m->low_ram_bytes;
+    r = ram_new(bytes + STORE_EXTRA_BYTES, &m->ram, err);
+    if (r < 0 || (r = bus_new("memory", 1ULL << PHYS_BITS, m->ram, &m->mem)) < 0)
+        return r;
+    return bus_new("ports", 0x10000, NULL, &m->pio);
+}
+
+int machine_new(const struct machine_config *config, struct machine **ret_machine,
+                struct error *err)
+{
+    struct machine *m = calloc(1, sizeof(*m));
+    int r;
+
+    if (!m)
+        return -ENOMEM;
+    m->config = *config;
+    m->event_fd = m->timer_fd = -1;
+    m->paused = true;
+    atomic_store(&m->hold, true);
+    pthread_mutex_init(&m->lock, NULL);
+    pthread_mutex_init(&m->run_lock, NULL);
+    pthread_cond_init(&m->run_changed, NULL);
+    m->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    m->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (m->event_fd < 0 || m->timer_fd < 0) {
+        r = error_set(err, -errno, "timers: %s", strerror(errno));
+        goto fail;
+    }
+    if ((r = clock_new(&m->clock)) < 0 || (r = memory_make(m, err)) < 0)
+        goto fail;
+    clock_set_notify(m->clock, timer_arm, m);
+    if ((r = engine_make(m, config->engine, err)) < 0 || (r = pc_new(m, config, err)) < 0)
+        goto fail;
+    r = pc_reset(m);
+    if (r < 0) {
+        error_set(err, r, "the processors cannot be set up: %s", strerror(-r));
+        goto fail;
+    }
+    *ret_machine = m;
+    return 0;
+fail:
+    machine_free(m);
+    return r;
+}
+
+struct machine *machine_free(struct machine *m)
+{
+    if (!m)
+        return NULL;
+    cpus_join(m);
+    pthread_mutex_lock(&m->lock);
+    if (m->pc)
+        pc_flush(m);
+    pthread_mutex_unlock(&m->lock);
+    if (m->stuck)
+        return NULL; /* a thread still uses all this; the process is about to end */
+    pc_free(m);
+    if (m->engine) {
+        cpus_free(m);
+        m->engine->ops->free(m->engine);
+    }
+    bus_free(m->pio);
+    bus_free(m->mem);
+    ram_free(m->ram);
+    clock_free(m->clock);
+    if (m->event_fd >= 0)
+        close(m->event_fd);
+    if (m->timer_fd >= 0)
+        close(m->timer_fd);
+    pthread_cond_destroy(&m->run_changed);
+    pthread_mutex_destroy(&m->run_lock);
+    pthread_mutex_destroy(&m->lock);
+    free(m->engine_note);
+    free(m);
+    return NULL;
+}
+
+int machine_start(struct machine *m, struct error *err)
+{
+    int r = cpus_start(m, err);
+
+    if (r == 0)
+        machine_resume(m);
+    return r;
+}
+
+void machine_pause(struct machine *m)
+{
+    if (m->paused)
+        return;
+    cpus_park(m);
+    pthread_mutex_lock(&m->lock);
+    m->paused = true;
+    clock_stop(m->clock);
+    timer_arm(m);
+    pthread_mutex_unlock(&m->lock);
+}
+
+void machine_resume(struct machine *m)
+{
+    if (!m->paused || m->end != MACHINE_RUNS || !m->started)
+        return;
+    pthread_mutex_lock(&m->lock);
+    m->paused = false;
+    clock_start(m->clock);
+    timer_arm(m);
+    pthread_mutex_unlock(&m->lock);
+    if (!atomic_load(&m->requests))
+        cpus_release(m);
+}
+
+bool machine_is_paused(const struct machine *m)
+{
+    return m->paused;
+}
+
+void machine_reset(struct machine *m)
+{
+    if (m->end != MACHINE_RUNS || !cpus_park(m))
+        return;
+    pthread_mutex_lock(&m->lock);
+    if (pc_reset(m) < 0) {
+        m->end = MACHINE_BROKEN;
+        snprintf(m->report, sizeof(m->report), "the processors cannot be reset");
+    }
+    timer_arm(m);
+    pthread_mutex_unlock(&m->lock);
+    if (!m->paused && m->end == MACHINE_RUNS)
+        cpus_release(m);
+}
+
+/* What vCPU threads asked for; they are parked or about to be. */
+static void requests_serve(struct machine *m)
+{
+    unsigned requests = atomic_exchange(&m->requests, 0);
+
+    if (!requests || m->end != MACHINE_RUNS)
+        return;
+    if (!cpus_park(m))
+        return;
+    if (requests & REQUEST_BROKEN)
+        m->end = MACHINE_BROKEN;
+    else if (requests & REQUEST_DEBUG_EXIT)
+        m->end = MACHINE_DEBUG_EXITED;
+    else if (requests & REQUEST_POWER_OFF)
+        m->end = MACHINE_POWERED_OFF;
+    else if ((requests & REQUEST_TRIPLE_FAULT) && m->config.stop_on_triple_fault)
+        m->end = MACHINE_TRIPLE_FAULT;
+    else if ((requests & REQUEST_RESET) && m->config.stop_on_reset)
+        m->end = MACHINE_WAS_RESET;
+    if (m->end != MACHINE_RUNS) {
+        machine_pause(m);
+        return;
+    }
+    if (requests & REQUEST_TRIPLE_FAULT)
+        log_info("triple fault, the machine is reset: %s", m->report);
+    m->report[0] = '\0';
+    machine_reset(m);
+}
+
+void machine_poll(struct machine *m)
+{
+    uint64_t count;
+    ssize_t n;
+
+    n = read(m->event_fd, &count, sizeof(count));
+    n = read(m->timer_fd, &count, sizeof(count));
+    (void)n; /* readiness is all that counts */
+    pthread_mutex_lock(&m->lock);
+    pc_poll(m);
+    if (!m->paused)
+        clock_run_timers(m->clock);
+    timer_arm(m);
+    pthread_mutex_unlock(&m->lock);
+    requests_serve(m);
+}
+
+enum machine_end machine_end(const struct machine *m)
+{
+    return m->end;
+}
+
+int machine_exit_status(const struct machine *m)
+{
+    return m->exit_status;
+}
+
+const char *machine_report(const struct machine *m)
+{
+    return m->report;
+}
+
+uint64_t machine_time_ns(const struct machine *m)
+{
+    return clock_now_ns(m->clock);
+}
+
+int machine_event_fd(const struct machine *m)
+{
+    return m->event_fd;
+}
+
+int machine_timer_fd(const struct machine *m)
+{
+    return m->timer_fd;
+}
+
+const char *machine_engine_name(const struct machine *m)
+{
+    return m->engine->ops->name;
+}
+
+const char *machine_engine_note(const struct machine *m)
+{
+    return m->engine_note;
+}
+
+void machine_lock(struct machine *m)
+{
+    pthread_mutex_lock(&m->lock);
+}
+
+void machine_unlock(struct machine *m)
+{
+    pthread_mutex_unlock(&m->lock);
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the files of this room share.
+ *
+ * Locks, in the order in which they are taken: machine.lock (every device, the clock, the disks),
+ * then machine_cpu.lock (a vCPU's sleep). run_lock (who is parked) stands alone: nothing is taken
+ * under it, and it is never taken under another.
+ */
+#ifndef MACHINE_INTERNAL_H
+#define MACHINE_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/clock.h"
+#include "block/blk.h"
+#include "cpu/engine.h"
+#include "machine/machine.h"
+
+#define MACHINE_REPORT_BYTES 2048
+/* RAM below 4 GiB ends here when there is more: the rest is for PCI. */
+#define LOW_RAM_MAX GIB(3)
+#define HIGH_RAM_BASE GIB(4)
+#define PHYS_BITS 40
+
+/* What a thread asks of the loop; bits of machine.requests. */
+enum machine_request {
+    REQUEST_RESET = 1,
+    REQUEST_POWER_OFF = 2,
+    REQUEST_DEBUG_EXIT = 4,
+    REQUEST_TRIPLE_FAULT = 8,
+    REQUEST_BROKEN = 16,
+};
+
+struct machine_cpu {
+    struct machine *m;
+    unsigned index;
+    struct vcpu *vcpu;
+    pthread_t thread;
+    bool started;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    bool poked;
+    atomic_bool sleeping;
+};
+
+struct pc;
+
+struct machine {
+    struct machine_config config; /* its strings are gone after machine_new() */
+    pthread_mutex_t lock;
+    struct clock *clock;
+    struct ram *ram;
+    struct bus *mem, *pio;
+    struct engine *engine;
+    struct pc *pc;
+    uint64_t low_ram_bytes, high_ram_bytes;
+    char *engine_note;
+
+    struct machine_cpu cpus[MACHINE_CPUS_MAX];
+    unsigned cpu_count;
+
+    pthread_mutex_t run_lock;
+    pthread_cond_t run_changed;
+    atomic_bool hold; /* vCPUs are to park */
+    bool paused;      /* by machine_pause(); only the loop's thread writes it */
+    bool started, quit, stuck;
+    unsigned parked;
+
+    int event_fd, timer_fd;
+    atomic_uint requests;
+    enum machine_end end;
+    int exit_status;
+    char report[MACHINE_REPORT_BYTES];
+};
+
+/* vcpu.c: threads, and what engines call. */
+int cpus_new(struct machine *m, struct error *err);
+void cpus_free(struct machine *m);
+int cpus_start(struct machine *m, struct error *err);
+/* Make every vCPU park and wait until all have; false if one does not come back. */
+bool cpus_park(struct machine *m);
+void cpus_release(struct machine *m);
+/* Ask for the end of all threads and join them. */
+void cpus_join(struct machine *m);
+/* Power-on state for every vCPU; they are parked. */
+int cpus_reset(struct machine *m);
+/* Upward calls for the engine. */
+struct cpu_host cpus_host(struct machine *m);
+/* Inputs of a vCPU; locked. They wake it when it sleeps. */
+void cpu_intr(struct machine *m, unsigned index, bool level);
+void cpu_nmi(struct machine *m, unsigned index);
+void cpu_init(struct machine *m, unsigned index);
+void cpu_sipi(struct machine *m, unsigned index, uint8_t vector);
+
+/* Any thread: stop the vCPUs where they are and let the loop see to it. */
+void machine_ask(struct machine *m, enum machine_request request);
+/* Any thread: let the loop call machine_poll(). A blk notify function too. */
+void machine_wake(void *machine);
+
+/* pc.c: the devices. Opens disks and firmware. */
+int pc_new(struct machine *m, const struct machine_config *config, struct error *err);
+void pc_free(struct machine *m);
+/* Every device and the processors to power-on, then what boots without firmware is set up. */
+int pc_reset(struct machine *m);
+/* Locked: finish requests of the disks. */
+void pc_poll(struct machine *m);
+/* Locked: wait until every disk's requests are done, and flush. */
+void pc_flush(struct machine *m);
+/* Locked. */
+int pc_intr_ack(struct machine *m, unsigned cpu);
+bool pc_apic_msr(struct machine *m, unsigned cpu, uint32_t msr, uint64_t *value, bool write);
+uint8_t pc_tpr_get(struct machine *m, unsigned cpu);
+void pc_tpr_set(struct machine *m, unsigned cpu, uint8_t cr8);
+void pc_ferr(struct machine *m, bool level);
+void pc_ioapic_eoi(struct machine *m, uint8_t vector);
+/* The local APIC page belongs to the processor that accesses it; true if it was answered. */
+bool pc_apic_mmio(struct machine *m, unsigned cpu, uint64_t gpa, unsigned size, uint64_t *value,
+                  bool write);
+
+#endif

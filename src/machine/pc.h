@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The PC as its own files see it: every device by name, and the wiring table's walk.
+ */
+#ifndef MACHINE_PC_H
+#define MACHINE_PC_H
+
+#include "hw/core/pci.h"
+#include "hw/core/wire.h"
+#include "machine/machine_internal.h"
+
+#define PC_IRQS 24
+#define PC_REGIONS_MAX 64
+#define PC_ROWS_MAX 48
+#define PC_IDE_DRIVES 4
+#define PC_BOOT_PIECES_MAX 32
+#define PC_LINUX_PARTS 5
+
+/* Who drives an interrupt line: inputs of its wired OR. */
+enum irq_source { IRQ_FROM_ISA, IRQ_FROM_PCI, IRQ_FROM_SCI, IRQ_FROM_HPET, IRQ_FROM_TEST,
+                  IRQ_FROM_FERR };
+
+/* A file in memory. */
+struct blob {
+    uint8_t *data;
+    size_t len_bytes;
+};
+
+/* What starts without firmware: where it goes and how the first processor begins. */
+struct boot_piece {
+    uint64_t gpa;
+    uint8_t *data; /* allocated */
+    size_t len_bytes;
+    uint64_t zero_bytes; /* after the data */
+};
+
+struct direct_boot {
+    bool used;
+    struct boot_piece pieces[PC_BOOT_PIECES_MAX];
+    unsigned count;
+    uint32_t eip, eax, ebx;
+};
+
+struct pc_disk {
+    struct blk *blk;
+    enum machine_bus bus;
+};
+
+struct pc {
+    struct machine *m;
+    const struct machine_config *config; /* only while pc_new() runs */
+
+    struct i8259 *pic;
+    struct ioapic *ioapic;
+    struct lapic *lapic; /* NULL: the engine has them */
+    struct i8254 *pit;
+    struct mc146818 *rtc;
+    struct hpet *hpet;
+    struct pci_bus *pci;
+    struct i440fx *bridge;
+    struct piix3 *isa;
+    struct ide_pci *ide;
+    struct ide *ide_primary, *ide_secondary;
+    struct piix4_pm *pm;
+    struct port92 *port92;
+    struct ps2kbd *kbd;
+    struct ps2mouse *mouse;
+    struct i8042 *kbc;
+    struct ns16550 *com1, *com2;
+    struct i8237 *dma;
+    struct fdc *fdc;
+    struct debugcon *debug_bochs, *debug_bios, *debug_exit;
+    struct testdev *testdev;
+    struct fw_cfg *fw_cfg;
+    struct vga *vga;
+    struct virtio_blk *virtio_blk[MACHINE_DISKS_MAX];
+    struct virtio_rng *rng;
+    struct virtio_balloon *balloon;
+
+    struct wire_or irqs[PC_IRQS];
+    struct wire_or a20;
+    struct wire_or intr; /* the 8259's output as vCPU 0 sees it without local APIC of ours */
+
+    struct region ram_low, ram_high, rom;
+    struct region regions[PC_REGIONS_MAX];
+    bool region_is_port[PC_REGIONS_MAX];
+    unsigned region_count;
+    unsigned rows_made;
+
+    uint64_t rom_offset, rom_bytes;
+    struct blob firmware, vga_rom;
+    struct acpi *acpi;
+    struct direct_boot boot;
+    struct blob linux_parts[PC_LINUX_PARTS]; /* what fw_cfg points to: boot_linux.c */
+    uint32_t linux_setup_gpa, linux_kernel_gpa, linux_cmdline_gpa, linux_initrd_gpa;
+
+    struct pc_disk disks[MACHINE_DISKS_MAX];
+    unsigned disk_count;
+    struct blk *cdrom, *floppy;
+    unsigned cdrom_position; /* of PC_IDE_DRIVES */
+};
+
+/* Line `n` (of PC_IRQS) as driven by source; for struct line (ctx pc). */
+struct line pc_line(struct pc *pc, enum irq_source source, unsigned n);
+void pc_irq(struct pc *pc, enum irq_source source, unsigned n, bool level);
+struct msi_sink pc_msi(struct pc *pc);
+
+struct ide_drive_config;
+
+/* pc_drives.c: open what was asked for; put it where guests look for it. */
+int drives_open(struct pc *pc, struct error *err);
+void drives_close(struct pc *pc);
+void drives_poll(struct pc *pc);
+void drives_flush(struct pc *pc);
+/* The four positions of the IDE channels. -ENOSPC with text when there are too many. */
+int drives_ide(struct pc *pc, struct ide_drive_config *ret_drives, struct error *err);
+
+/* pc_firmware.c: ROM images, CMOS, fw_cfg contents. */
+int firmware_open(struct pc *pc, struct error *err);
+void firmware_close(struct pc *pc);
+void firmware_cmos(struct pc *pc);
+int firmware_fw_cfg(struct pc *pc, struct error *err);
+
+/* boot.c: --kernel. Decides by the file's contents. */
+int boot_open(struct pc *pc, struct error *err);
+void boot_close(struct pc *pc);
+/* After a reset: pieces into memory, registers of vCPU 0. Locked, vCPUs parked. */
+int boot_apply(struct pc *pc);
+
+/* A whole file; names it in the error. limit_bytes: larger ones are refused. */
+int blob_read(struct blob *blob, const char *path, uint64_t limit_bytes, struct error *err);
+void blob_done(struct blob *blob);
+
+#endif

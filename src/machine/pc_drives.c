@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Disks, the CD drive and the floppy drive of a PC: which image is where, and media that come and
+ * go. The CD drive is the master of the second IDE channel, as guests expect; disks on IDE fill
+ * the other three places.
+ */
+#include "machine/pc.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "hw/storage/fdc.h"
+#include "hw/storage/ide_pci.h"
+
+#define CD_POSITION 2
+
+static void disk_opened(struct pc *pc, struct blk *blk)
+{
+    blk_set_notify(blk, machine_wake, pc->m);
+}
+
+int drives_open(struct pc *pc, struct error *err)
+{
+    const struct machine_config *config = pc->config;
+    int r;
+
+    for (unsigned i = 0; i < config->disk_count; i++) {
+        struct pc_disk *disk = &pc->disks[i];
+
+        r = blk_open(config->disks[i].path, config->disks[i].readonly, &disk->blk, err);
+        if (r < 0)
+            return error_prefix(err, r, "--disk");
+        disk->bus = config->disks[i].bus;
+        pc->disk_count++;
+        disk_opened(pc, disk->blk);
+    }
+    if (config->cdrom) {
+        r = blk_open(config->cdrom, true, &pc->cdrom, err);
+        if (r < 0)
+            return error_prefix(err, r, "--cdrom");
+        disk_opened(pc, pc->cdrom);
+    }
+    if (config->floppy) {
+        r = blk_open(config->floppy, false, &pc->floppy, err);
+        if (r < 0)
+            return error_prefix(err, r, "--floppy");
+        disk_opened(pc, pc->floppy);
+    }
+    return 0;
+}
+
+/* Every image: fn may be NULL-safe only. */
+static void each(struct pc *pc, void (*fn)(struct blk *blk))
+{
+    for (unsigned i = 0; i < pc->disk_count; i++)
+        fn(pc->disks[i].blk);
+    if (pc->cdrom)
+        fn(pc->cdrom);
+    if (pc->floppy)
+        fn(pc->floppy);
+}
+
+void drives_poll(struct pc *pc)
+{
+    each(pc, blk_poll);
+}
+
+static void drain_and_flush(struct blk *blk)
+{
+    blk_drain(blk);
+    if (!blk->readonly)
+        blk_flush(blk);
+}
+
+void drives_flush(struct pc *pc)
+{
+    each(pc, drain_and_flush);
+}
+
+void drives_close(struct pc *pc)
+{
+    while (pc->disk_count)
+        blk_close(pc->disks[--pc->disk_count].blk);
+    pc->cdrom = blk_close(pc->cdrom);
+    pc->floppy = blk_close(pc->floppy);
+}
+
+int drives_ide(struct pc *pc, struct ide_drive_config *ret_drives, struct error *err)
+{
+    unsigned position = 0;
+
+    memset(ret_drives, 0, PC_IDE_DRIVES * sizeof(*ret_drives));
+    ret_drives[CD_POSITION] = (struct ide_drive_config){.kind = IDE_CD, .blk = pc->cdrom};
+    for (unsigned i = 0; i < pc->disk_count; i++) {
+        if (pc->disks[i].bus != MACHINE_BUS_IDE)
+            continue;
+        position += position == CD_POSITION;
+        if (position >= PC_IDE_DRIVES)
+            return error_set(err, -ENOSPC,
+                             "--disk: IDE has room for three disks; add bus=virtio to the others");
+        ret_drives[position++] =
+            (struct ide_drive_config){.kind = IDE_DISK, .blk = pc->disks[i].blk};
+    }
+    return 0;
+}
+
+static int cd_eject(struct pc *pc, bool force, struct error *err)
+{
+    int r = ide_eject(pc->ide_secondary, 0, force);
+
+    if (r == -EBUSY)
+        return error_set(err, r, "the guest has locked the tray and was asked to open it; try "
+                                 "again, or give \"force\": true");
+    if (r == 0 && pc->cdrom) {
+        blk_drain(pc->cdrom);
+        pc->cdrom = blk_close(pc->cdrom);
+    }
+    return r;
+}
+
+static int floppy_eject(struct pc *pc)
+{
+    int r;
+
+    if (pc->floppy)
+        blk_drain(pc->floppy);
+    r = fdc_eject(pc->fdc, 0);
+    if (r == 0)
+        pc->floppy = blk_close(pc->floppy);
+    return r;
+}
+
+int machine_eject(struct machine *m, const char *drive, bool force, struct error *err)
+{
+    int r;
+
+    pthread_mutex_lock(&m->lock);
+    if (!strcmp(drive, "cdrom"))
+        r = cd_eject(m->pc, force, err);
+    else if (!strcmp(drive, "floppy"))
+        r = floppy_eject(m->pc);
+    else
+        r = error_set(err, -ENODEV, "there is no removable drive '%s'; use cdrom or floppy", drive);
+    pthread_mutex_unlock(&m->lock);
+    return r;
+}
+
+static int cd_insert(struct pc *pc, struct blk *blk, struct error *err)
+{
+    int r = cd_eject(pc, false, err);
+
+    if (r == 0)
+        r = ide_insert(pc->ide_secondary, 0, blk);
+    if (r == 0)
+        pc->cdrom = blk;
+    return r;
+}
+
+static int floppy_insert(struct pc *pc, struct blk *blk, struct error *err)
+{
+    int r = floppy_eject(pc);
+
+    if (r == 0)
+        r = fdc_insert(pc->fdc, 0, blk);
+    if (r == 0)
+        pc->floppy = blk;
+    else if (r == -EFBIG)
+        error_set(err, r, "the image is larger than a floppy disk (2.88 MB)");
+    return r;
+}
+
+int machine_insert(struct machine *m, const char *drive, const char *path, struct error *err)
+{
+    bool cd = !strcmp(drive, "cdrom");
+    struct blk *blk = NULL;
+    int r;
+
+    if (!cd && strcmp(drive, "floppy"))
+        return error_set(err, -ENODEV, "there is no removable drive '%s'; use cdrom or floppy",
+                         drive);
+    r = blk_open(path, cd, &blk, err);
+    if (r < 0)
+        return r;
+    pthread_mutex_lock(&m->lock);
+    disk_opened(m->pc, blk);
+    r = cd ? cd_insert(m->pc, blk, err) : floppy_insert(m->pc, blk, err);
+    if (r < 0)
+        blk_close(blk);
+    pthread_mutex_unlock(&m->lock);
+    return r;
+}
