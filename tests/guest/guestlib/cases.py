@@ -10,7 +10,7 @@ import shutil
 import subprocess
 
 from . import images, packages
-from .machine import Config, GuestError
+from .machine import CommandError, Config, GuestError, Unavailable, Yado
 
 CASES = {}
 PROMPT = "guest# "
@@ -315,3 +315,123 @@ def xen_disk(lab, hypervisor, kernel):
     out = lab.folder / "xen.vhd"
     images.xen_disk(out, lab.folder, hypervisor, kernel, images.built("initramfs-amd64"))
     return out
+
+
+# What is Yado's own
+
+def only_yado(lab):
+    if lab.backend is not Yado:
+        raise Unavailable("QEMU has other options and commands")
+
+
+@case("control")
+def control(lab):
+    """The control socket: status, pause, resume, screenshots, typing, media, reset, quit"""
+    only_yado(lab)
+    picture = lab.folder / "screen.png"
+    with lab.machine(memory_mib=64, disks=((lab.copy("grub-disk"), "ide"),),
+                     cdrom=images.built("grub-cdrom"), boot="disk") as vm:
+        vm.expect_screen("Yado test: say hello", LONG)
+        status = vm.execute("status")
+        check(status["state"] == "running" and status["engine"] == "soft", f"status: {status}")
+        vm.execute("pause")
+        before = vm.execute("status")
+        vm.pump(1)
+        after = vm.execute("status")
+        check(before["state"] == after["state"] == "paused", f"paused: {after}")
+        check(before["time-ns"] == after["time-ns"], "time passes in a paused machine")
+        vm.execute("resume")
+        shot = vm.execute("screenshot", path=str(picture))
+        data = picture.read_bytes()
+        check(data[:8] == b"\x89PNG\r\n\x1a\n" and data[12:16] == b"IHDR", "no PNG was written")
+        size = (int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big"))
+        check(size == (shot["width"], shot["height"]), f"the PNG is {size}, not {shot}")
+        vm.execute("type-text", text="c")
+        vm.expect_screen("grub>", SHORT)
+        vm.execute("type-text", text="echo Hello, $root (1+1=2)\n")
+        vm.expect_screen("Hello, hd0,msdos1", SHORT)
+        vm.execute("eject", drive="cdrom")
+        vm.execute("insert", drive="cdrom", path=str(images.built("isolinux-cdrom")))
+        for name, arguments in (("insert", {"drive": "cdrom", "path": "/nonexistent.iso"}),
+                                ("eject", {"drive": "tape"}), ("no-such-command", {}),
+                                ("type-text", {"text": 7})):
+            try:
+                vm.execute(name, **arguments)
+            except CommandError:
+                continue
+            raise GuestError(f"{name} {arguments} was taken")
+        vm.serial, vm.seen = b"", 0
+        vm.execute("reset")
+        vm.expect("Yado test: power off", LONG)
+        vm.execute("quit")
+        vm.expect_end(SHORT)
+
+
+@case("wrong-input")
+def wrong_input(lab):
+    """Wrong options and damaged files: one line that names the thing, status 2, nothing written"""
+    only_yado(lab)
+    program = Yado.program()
+    good = lab.copy("grub-disk")
+    empty = lab.folder / "empty.vhd"
+    empty.write_bytes(b"")
+    noise = lab.folder / "noise"
+    noise.write_bytes(bytes(range(256)) * 64)
+    broken = lab.folder / "broken.vhd"
+    data = bytearray(good.read_bytes())
+    data[64] ^= 1
+    data[-512 + 64] ^= 1
+    broken.write_bytes(data)
+    gone = lab.folder / "gone"
+    tries = [
+        (["--disk", gone], gone.name), (["--disk", broken], broken.name),
+        (["--disk", f"{good},bus=scsi"], "scsi"), (["--disk", f"{good},colour=red"], "colour"),
+        (["--kernel", gone], gone.name), (["--kernel", noise], noise.name),
+        (["--initrd", good], "--kernel"), (["--firmware", gone], gone.name),
+        (["--cdrom", gone], gone.name), (["--floppy", gone], gone.name),
+        (["--memory", "lots"], "lots"), (["--memory", "100000G"], "memory"),
+        (["--cpus", "0"], "cpus"), (["--engine", "warp"], "warp"),
+        (["--boot", "tape"], "tape"), (["--serial", "file=/nonexistent/serial"], "/nonexistent"),
+        (["--display", "vnc=nowhere"], "vnc"), (["--control", "unix=/nonexistent/c"], "/nonexistent"),
+        (["--no-such-option"], "no-such-option"), (["--definition", gone], gone.name),
+        (["--definition", noise], noise.name),
+    ]
+    before = good.read_bytes()
+    for words, named in tries:
+        words = [str(word) for word in words]
+        shown = " ".join(words)
+        try:
+            done = subprocess.run([program, "run", "--engine", "soft", "--serial", "null", *words],
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, text=True, timeout=SHORT)
+        except subprocess.TimeoutExpired:
+            raise GuestError(f"yado run {shown}: was taken, and runs") from None
+        check(done.returncode == 2, f"yado run {shown}: status {done.returncode}, not 2")
+        check(done.stdout == "" and len(done.stderr.splitlines()) == 1,
+              f"yado run {shown}: not one line:\n{done.stdout}{done.stderr}")
+        check(named in done.stderr, f"yado run {shown}: does not name {named}: {done.stderr}")
+    check(good.read_bytes() == before, "a refused machine wrote to its disk")
+
+
+@case("sigterm", "soak")
+def sigterm(lab):
+    """SIGTERM ends a machine in order, with its disk's writes on the disk"""
+    only_yado(lab)
+    disk = lab.copy("demo")
+    prompt = re.compile(r"root@\S+# ")
+    with lab.machine(memory_mib=256, disks=((disk, "virtio"),)) as vm:
+        login(vm, "yado-demo")
+        vm.run("echo kept through SIGTERM > /root/kept; sync", SHORT, prompt)
+        vm.process.terminate()
+        vm.expect_end(SHORT)
+    raw = lab.folder / "read-back.raw"
+    images.tool("qemu-img", "convert", "-f", "vpc", "-O", "raw", disk, raw)
+    # The file system was not unmounted: its journal is played back first, as a restart would.
+    part = lab.folder / "part.raw"
+    with open(raw, "rb") as whole, open(part, "wb") as out:
+        whole.seek(images.PART_START * 512)
+        shutil.copyfileobj(whole, out)
+    subprocess.run(["/sbin/e2fsck", "-fy", part], stdout=subprocess.DEVNULL,
+                   stderr=subprocess.DEVNULL)
+    text = images.tool("debugfs", "-R", "cat /root/kept", part).decode(errors="replace")
+    check("kept through SIGTERM" in text, "what the guest had synced is not on the disk")

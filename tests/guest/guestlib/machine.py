@@ -59,6 +59,13 @@ class Config:
     debug_exit: bool = False
 
 
+def pattern_of(wanted):
+    """A text or a compiled pattern, as a pattern and as what to call it."""
+    if isinstance(wanted, re.Pattern):
+        return wanted, wanted.pattern
+    return re.compile(re.escape(wanted)), wanted
+
+
 class Machine:
     """Started on entering a `with` block, ended when it is left, come what may."""
 
@@ -131,7 +138,7 @@ class Machine:
 
     def expect(self, wanted, seconds, never=None):
         """Wait for a text (or compiled pattern) on the serial port, behind the last one found."""
-        pattern = wanted if isinstance(wanted, re.Pattern) else re.compile(re.escape(wanted))
+        pattern, wanted = pattern_of(wanted)
         end = time.monotonic() + seconds
         alive = True
         while True:
@@ -143,10 +150,10 @@ class Machine:
             if never and re.search(never, text):
                 raise GuestError(f"the guest printed what it never should: {never!r}")
             if not alive:
-                raise GuestError(f"the machine ended (status {self.process.wait()}) while "
-                                 f"{pattern.pattern!r} was awaited")
+                raise GuestError(f"the machine ended ({self.ending()}) while "
+                                 f"{wanted!r} was awaited")
             if time.monotonic() > end:
-                raise GuestError(f"no {pattern.pattern!r} on the serial port in {seconds:.0f} s")
+                raise GuestError(f"no {wanted!r} on the serial port in {seconds:.0f} s")
             alive = self.pump(min(1, end - time.monotonic()))
 
     def send(self, text):
@@ -173,7 +180,7 @@ class Machine:
 
     # The screen.
     def expect_screen(self, wanted, seconds, never=None):
-        pattern = wanted if isinstance(wanted, re.Pattern) else re.compile(re.escape(wanted))
+        pattern, wanted = pattern_of(wanted)
         end = time.monotonic() + seconds
         while True:
             alive = self.pump(0.3)
@@ -185,11 +192,16 @@ class Machine:
             if never and re.search(never, screen):
                 raise GuestError(f"the screen shows what it never should: {never!r}")
             if not alive or self.process.poll() is not None:
-                raise GuestError(f"the machine ended while {pattern.pattern!r} was awaited")
+                raise GuestError(f"the machine ended ({self.ending()}) while "
+                                 f"{wanted!r} was awaited on the screen")
             if time.monotonic() > end:
-                raise GuestError(f"no {pattern.pattern!r} on the screen in {seconds:.0f} s")
+                raise GuestError(f"no {wanted!r} on the screen in {seconds:.0f} s")
 
     # The end.
+    def ending(self):
+        status = self.process.wait(60)
+        return f"killed by {signal.Signals(-status).name}" if status < 0 else f"status {status}"
+
     def wait(self, seconds):
         """Wait for the machine to end by itself; its exit status."""
         end = time.monotonic() + seconds
@@ -202,9 +214,8 @@ class Machine:
             raise GuestError("the machine closed its serial port, but does not end") from None
 
     def expect_end(self, seconds, status=0):
-        got = self.wait(seconds)
-        if got != status:
-            raise GuestError(f"the machine ended with status {got}, not {status}")
+        if self.wait(seconds) != status:
+            raise GuestError(f"the machine ended ({self.ending()}), not with status {status}")
 
     def report(self):
         """What a person needs to see when a test has failed."""
@@ -275,11 +286,16 @@ class Machine:
 class Yado(Machine):
     name = "yado"
 
-    def command(self):
-        config = self.config
+    @staticmethod
+    def program():
         program = paths.BUILD / "bin" / "yado"
         if not program.exists():
             raise Unavailable(f"{program} is not built")
+        return program
+
+    def command(self):
+        config = self.config
+        program = self.program()
         if config.engine == "kvm" and not os.access("/dev/kvm", os.R_OK | os.W_OK):
             raise Unavailable("no /dev/kvm here")
         argv = [program, "run", "--engine", config.engine, "--cpus", config.cpus,
