@@ -46,6 +46,7 @@ void cmd_run_help(void)
          "  --serial stdio|null|file=PATH|unix=PATH\n"
          "                            the first serial port (stdio). On a terminal, Ctrl-A x ends\n"
          "                            the machine and Ctrl-A h lists what else Ctrl-A does\n"
+         "  --debug-console ...       the same choices for ports 0x402 and 0xe9 (not there)\n"
          "  --display none|vnc=ADDR:PORT\n"
          "                            the screen (none)\n"
          "  --control unix=PATH       a socket that takes commands, one JSON object a line\n"

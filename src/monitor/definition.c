@@ -251,13 +251,24 @@ static bool has_path(const char *value, const char *key)
     return !strncmp(value, key, len) && value[len];
 }
 
-static int set_serial(struct definition *def, const char *value, struct error *err)
+static int set_line(char **where, const char *option, const char *value, struct error *err)
 {
     if (strcmp(value, "stdio") && strcmp(value, "null") && !has_path(value, "file=") &&
         !has_path(value, "unix="))
         return error_set(err, -EINVAL,
-                         "--serial: '%s' is not one of stdio, null, file=PATH, unix=PATH", value);
-    return set_string(&def->serial, value);
+                         "--%s: '%s' is not one of stdio, null, file=PATH, unix=PATH", option,
+                         value);
+    return set_string(where, value);
+}
+
+static int set_serial(struct definition *def, const char *value, struct error *err)
+{
+    return set_line(&def->serial, "serial", value, err);
+}
+
+static int set_debug_console(struct definition *def, const char *value, struct error *err)
+{
+    return set_line(&def->debug_console, "debug-console", value, err);
 }
 
 static int set_display(struct definition *def, const char *value, struct error *err)
@@ -329,6 +340,7 @@ static const struct option options[] = {
     {"boot", false, set_boot},
     {"net", false, set_net},
     {"serial", false, set_serial},
+    {"debug-console", false, set_debug_console},
     {"display", false, set_display},
     {"control", false, set_control},
     {"debug-exit", true, set_debug_exit},
@@ -530,6 +542,7 @@ void definition_done(struct definition *def)
     free(def->cdrom);
     free(def->floppy);
     free(def->serial);
+    free(def->debug_console);
     free(def->display);
     free(def->control);
     *def = (struct definition){0};

@@ -24,7 +24,7 @@ enum { STATUS_OK = 0, STATUS_BROKEN = 1, STATUS_USAGE = 2 };
 struct vm {
     struct definition def;
     struct machine *machine;
-    struct serial *serial;
+    struct serial *serial, *debug;
     struct vnc *vnc;
     struct control *control;
     struct typist *typist;
@@ -63,6 +63,19 @@ static void serial_tx_ready(void *ctx)
     machine_unlock(vm->machine);
 }
 
+/* Nobody reads what is typed at the debug console, and its port never refuses. */
+static size_t debug_receive(void *ctx, const uint8_t *buf, size_t len_bytes)
+{
+    (void)ctx;
+    (void)buf;
+    return len_bytes;
+}
+
+static void debug_tx_ready(void *ctx)
+{
+    (void)ctx;
+}
+
 static void on_machine(uv_poll_t *handle, int status, int events)
 {
     struct vm *vm = handle->data;
@@ -89,6 +102,11 @@ static int vm_open(struct vm *vm, struct error *err)
     r = serial_new(&vm->loop, vm->def.serial, &vm->serial, err);
     if (r < 0)
         return r;
+    if (vm->def.debug_console) {
+        r = serial_new(&vm->loop, vm->def.debug_console, &vm->debug, err);
+        if (r < 0)
+            return r;
+    }
     if (!strncmp(vm->def.display, "vnc=", 4)) {
         r = vnc_new(vm->def.display + 4, vm->def.name, &vm->vnc, err);
         if (r < 0)
@@ -96,6 +114,8 @@ static int vm_open(struct vm *vm, struct error *err)
     }
     definition_to_config(&vm->def, &config);
     config.serial = serial_chardev(vm->serial);
+    if (vm->debug)
+        config.debug = serial_chardev(vm->debug);
     r = machine_new(&config, &vm->machine, err);
     if (r < 0)
         return r;
@@ -117,6 +137,7 @@ static int vm_start(struct vm *vm, struct error *err)
 {
     static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
     struct serial_peer peer = {serial_receive, serial_tx_ready, vm_quit, vm};
+    struct serial_peer debug_peer = {debug_receive, debug_tx_ready, vm_quit, vm};
     int r;
 
     signal(SIGPIPE, SIG_IGN);
@@ -132,6 +153,8 @@ static int vm_start(struct vm *vm, struct error *err)
     uv_poll_start(&vm->timer_poll, UV_READABLE, on_machine);
 
     r = serial_start(vm->serial, &peer, err);
+    if (r == 0 && vm->debug)
+        r = serial_start(vm->debug, &debug_peer, err);
     if (r == 0 && vm->vnc)
         r = vnc_start(vm->vnc, vm->machine, err);
     if (r == 0)
@@ -148,6 +171,7 @@ static void vm_close(struct vm *vm)
     vm->control = control_free(vm->control);
     vm->typist = typist_free(vm->typist);
     vm->machine = machine_free(vm->machine);
+    vm->debug = serial_free(vm->debug);
     vm->serial = serial_free(vm->serial);
     terminal_restore();
     definition_done(&vm->def);

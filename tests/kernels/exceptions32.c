@@ -79,9 +79,9 @@ static void general_protection(void)
     CHECK_TRAP(VEC_GP, 0x1000);
     TRY("movw $0x1007, %%ax; movw %%ax, %%ds", : : : "eax"); /* no LDT; RPL is not in the code */
     CHECK_TRAP(VEC_GP, 0x1004);
-    TRY("movw %w0, %%ds", : : "r"(SEL_CODE)); /* readable code may be loaded */
+    TRY("movw %w0, %%es", : : "r"(SEL_CODE)); /* readable code may be loaded */
     CHECK_NO_TRAP();
-    asm volatile("movw %w0, %%ds" : : "r"(SEL_DATA));
+    asm volatile("movw %w0, %%es" : : "r"(SEL_DATA));
     gdt[SEL_FREE / 8] = descriptor(0, 0xfffff, 0x98, 0xc); /* execute-only */
     TRY("movw %w0, %%es", : : "r"(SEL_FREE));
     CHECK_TRAP(VEC_GP, SEL_FREE);
