@@ -173,7 +173,7 @@ static int info_fill(struct pc *pc, struct info *info, struct error *err)
 {
     struct boot_range ranges[BOOT_RANGES_MAX];
     unsigned count = boot_memory_map(pc, ranges);
-    uint32_t mmap_gpa, string_gpa, mbi_gpa;
+    uint32_t mmap_gpa = 0, string_gpa = 0, mbi_gpa = 0;
     uint8_t *mbi = info_room(info, MBI_BYTES, &mbi_gpa), *mmap;
 
     pc->boot.ebx = mbi_gpa;

@@ -114,15 +114,17 @@ void machine_mouse(struct machine *m, int dx, int dy, int dz, unsigned buttons);
 void machine_screen_size(struct machine *m, unsigned *ret_width, unsigned *ret_height);
 /*
  * Locked: draw it as 0x00RRGGBB, line after line; width and height are what machine_screen_size()
- * said under the same lock. Returns false when nothing changed since the last call and !full (pixels are then
- * untouched).
+ * said under the same lock. Without full only what has changed since the last such call is drawn;
+ * returns false when that is nothing (pixels are then untouched).
  */
 bool machine_screen_draw(struct machine *m, uint32_t *pixels, unsigned width, unsigned height,
                          bool full);
-/* Locked: columns and rows of a text screen, 0 and 0 in a graphics mode. */
-void machine_text_size(struct machine *m, unsigned *ret_columns, unsigned *ret_rows);
-/* Locked: the character codes (code page 437) of one row. */
-void machine_text_row(struct machine *m, unsigned row, uint8_t *codes, unsigned columns);
+/*
+ * Locked: the screen's character codes (code page 437), row by row. False in a graphics mode, or
+ * when there are more than room.
+ */
+bool machine_screen_text(struct machine *m, uint8_t *chars, size_t room, unsigned *ret_columns,
+                         unsigned *ret_rows);
 
 /*
  * Removable drives: "cdrom" or "floppy". Insert checks the file before it takes the old medium

@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 
 #include "base/clock.h"
+#include "base/state.h"
 #include "block/blk.h"
 #include "cpu/engine.h"
 #include "machine/machine.h"
@@ -103,6 +104,8 @@ int pc_new(struct machine *m, const struct machine_config *config, struct error 
 void pc_free(struct machine *m);
 /* Every device and the processors to power-on, then what boots without firmware is set up. */
 int pc_reset(struct machine *m);
+/* Save or load every device, the vCPUs parked; disks are drained first. */
+int pc_state(struct machine *m, struct state *s);
 /* Locked: finish requests of the disks. */
 void pc_poll(struct machine *m);
 /* Locked: wait until every disk's requests are done, and flush. */

@@ -20,6 +20,7 @@
 #include "hw/chipset/piix4_pm.h"
 #include "hw/chipset/port92.h"
 #include "hw/chipset/testdev.h"
+#include "hw/display/vga.h"
 #include "hw/firmware/fw_cfg.h"
 #include "hw/input/i8042.h"
 #include "hw/input/ps2kbd.h"
@@ -34,8 +35,16 @@
 #include "hw/timer/hpet.h"
 #include "hw/timer/i8254.h"
 #include "hw/timer/mc146818.h"
+#include "hw/virtio/virtio_balloon.h"
+#include "hw/virtio/virtio_blk.h"
+#include "hw/virtio/virtio_console.h"
+#include "hw/virtio/virtio_rng.h"
 
 #define SLOT_SOUTH_BRIDGE 1
+#define SLOT_VGA 2
+#define SLOT_RNG 16
+#define SLOT_BALLOON 17
+#define SLOT_CONSOLE 18
 #define ISA_IRQS 16
 #define FDC_DMA_CHANNEL 2
 
@@ -442,6 +451,77 @@ static int make_fw_cfg(struct pc *pc, struct error *err)
     return fw_cfg_new(&env, &pc->fw_cfg);
 }
 
+static int make_vga(struct pc *pc, struct error *err)
+{
+    struct vga_env env = {.pci = pc->pci,
+                          .devfn = PCI_DEVFN(SLOT_VGA, 0),
+                          .clock = pc->m->clock,
+                          .rom = pc->vga_rom.data,
+                          .rom_bytes = pc->vga_rom.len_bytes};
+
+    (void)err;
+    return vga_new(&env, &pc->vga);
+}
+
+static struct virtio_env virtio_slot(struct pc *pc, unsigned slot)
+{
+    return (struct virtio_env){
+        .pci = pc->pci, .devfn = PCI_DEVFN(slot, 0), .clock = pc->m->clock};
+}
+
+static int make_virtio_blk(struct pc *pc, unsigned n)
+{
+    struct virtio_blk_env env = {.virtio = virtio_slot(pc, PC_VIRTIO_BLK_SLOT + n),
+                                 .blk = drives_virtio(pc, n)};
+
+    return virtio_blk_new(&env, &pc->virtio_blk[n]);
+}
+
+#define VIRTIO_BLK(n)                                                                              \
+    static bool want_virtio_blk_##n(const struct pc *pc)                                           \
+    {                                                                                              \
+        return drives_virtio(pc, n) != NULL;                                                       \
+    }                                                                                              \
+    static int make_virtio_blk_##n(struct pc *pc, struct error *err)                               \
+    {                                                                                              \
+        (void)err;                                                                                 \
+        return make_virtio_blk(pc, n);                                                             \
+    }
+VIRTIO_BLK(0)
+VIRTIO_BLK(1)
+VIRTIO_BLK(2)
+VIRTIO_BLK(3)
+VIRTIO_BLK(4)
+VIRTIO_BLK(5)
+VIRTIO_BLK(6)
+VIRTIO_BLK(7)
+_Static_assert(MACHINE_DISKS_MAX == 8, "a row for each disk");
+
+static int make_rng(struct pc *pc, struct error *err)
+{
+    struct virtio_env env = virtio_slot(pc, SLOT_RNG);
+
+    (void)err;
+    return virtio_rng_new(&env, &pc->rng);
+}
+
+static int make_balloon(struct pc *pc, struct error *err)
+{
+    struct virtio_env env = virtio_slot(pc, SLOT_BALLOON);
+
+    (void)err;
+    return virtio_balloon_new(&env, &pc->balloon);
+}
+
+/* Nobody is at its far end yet: what the guest writes to hvc0 is swallowed. */
+static int make_console(struct pc *pc, struct error *err)
+{
+    struct virtio_console_env env = {.virtio = virtio_slot(pc, SLOT_CONSOLE)};
+
+    (void)err;
+    return virtio_console_new(&env, &pc->console);
+}
+
 static bool want_debug(const struct pc *pc)
 {
     return pc->config->debug.write;
@@ -489,7 +569,8 @@ static int make_testdev(struct pc *pc, struct error *err)
     return testdev_new(&env, &pc->testdev);
 }
 
-enum wire_space { WIRE_NONE, WIRE_PIO, WIRE_MEM };
+/* WIRE_MEM_OVER: hides what the host bridge lays there. */
+enum wire_space { WIRE_NONE, WIRE_PIO, WIRE_MEM, WIRE_MEM_OVER };
 
 struct wire {
     const char *name; /* of this instance, in saved state */
@@ -545,6 +626,29 @@ static const struct wire wiring[] = {
      {{WIRE_PIO, 0x3f0, 6, &fdc_io}, {WIRE_PIO, 0x3f7, 1, &fdc_dir_io}}},
     {"fw-cfg", &fw_cfg_dev_ops, DEV(fw_cfg), make_fw_cfg, NULL,
      {{WIRE_PIO, 0x510, FW_CFG_PORTS, &fw_cfg_io}}},
+    {"vga", &vga_dev_ops, DEV(vga), make_vga, NULL,
+     {{WIRE_PIO, VGA_PORTS_BASE, VGA_PORTS, &vga_port_io},
+      {WIRE_PIO, VGA_VBE_BASE, VGA_VBE_PORTS, &vga_vbe_io},
+      {WIRE_MEM_OVER, VGA_WINDOW_BASE, VGA_WINDOW_BYTES, &vga_window_io}}},
+    {"virtio-blk.0", &virtio_blk_dev_ops, DEV(virtio_blk[0]), make_virtio_blk_0, want_virtio_blk_0,
+     {{0}}},
+    {"virtio-blk.1", &virtio_blk_dev_ops, DEV(virtio_blk[1]), make_virtio_blk_1, want_virtio_blk_1,
+     {{0}}},
+    {"virtio-blk.2", &virtio_blk_dev_ops, DEV(virtio_blk[2]), make_virtio_blk_2, want_virtio_blk_2,
+     {{0}}},
+    {"virtio-blk.3", &virtio_blk_dev_ops, DEV(virtio_blk[3]), make_virtio_blk_3, want_virtio_blk_3,
+     {{0}}},
+    {"virtio-blk.4", &virtio_blk_dev_ops, DEV(virtio_blk[4]), make_virtio_blk_4, want_virtio_blk_4,
+     {{0}}},
+    {"virtio-blk.5", &virtio_blk_dev_ops, DEV(virtio_blk[5]), make_virtio_blk_5, want_virtio_blk_5,
+     {{0}}},
+    {"virtio-blk.6", &virtio_blk_dev_ops, DEV(virtio_blk[6]), make_virtio_blk_6, want_virtio_blk_6,
+     {{0}}},
+    {"virtio-blk.7", &virtio_blk_dev_ops, DEV(virtio_blk[7]), make_virtio_blk_7, want_virtio_blk_7,
+     {{0}}},
+    {"virtio-rng", &virtio_rng_dev_ops, DEV(rng), make_rng, NULL, {{0}}},
+    {"virtio-balloon", &virtio_balloon_dev_ops, DEV(balloon), make_balloon, NULL, {{0}}},
+    {"virtio-console", &virtio_console_dev_ops, DEV(console), make_console, NULL, {{0}}},
     {"debug-bochs", &debugcon_dev_ops, DEV(debug_bochs), make_debug_bochs, want_debug,
      {{WIRE_PIO, 0xe9, 1, &debugcon_io}}},
     {"debug-bios", &debugcon_dev_ops, DEV(debug_bios), make_debug_bios, want_debug,
@@ -578,7 +682,7 @@ static int wire_map(struct pc *pc, const struct wire *wire)
         *region = (struct region){.name = wire->name,
                                   .base = map->base,
                                   .size_bytes = map->size_bytes,
-                                  .priority = 1,
+                                  .priority = map->space == WIRE_MEM_OVER ? 2 : 1,
                                   .kind = REGION_IO,
                                   .ops = map->io,
                                   .dev = wire_dev(pc, wire)};
@@ -710,6 +814,28 @@ int pc_reset(struct machine *m)
     bus_commit(m->pio);
     bus_commit(m->mem);
     return boot_apply(pc);
+}
+
+int pc_state(struct machine *m, struct state *s)
+{
+    struct pc *pc = m->pc;
+    int r = 0;
+
+    drives_flush(pc);
+    for (unsigned i = 0; i < pc->rows_made && r == 0; i++) {
+        const struct wire *wire = &wiring[i];
+        uint32_t version;
+
+        if (!wire->ops || !wire_dev(pc, wire))
+            continue;
+        version = wire->ops->version;
+        r = state_section(s, wire->name, &version);
+        if (r == 0 && state_loading(s) && version != wire->ops->version)
+            r = -EBADMSG;
+        if (r == 0)
+            r = wire->ops->state(wire_dev(pc, wire), s);
+    }
+    return r;
 }
 
 void pc_poll(struct machine *m)

@@ -13,6 +13,7 @@
 #define PC_REGIONS_MAX 64
 #define PC_ROWS_MAX 48
 #define PC_IDE_DRIVES 4
+#define PC_VIRTIO_BLK_SLOT 4 /* of the first disk; the others follow */
 #define PC_BOOT_PIECES_MAX 32
 #define PC_LINUX_PARTS 5
 
@@ -76,6 +77,7 @@ struct pc {
     struct virtio_blk *virtio_blk[MACHINE_DISKS_MAX];
     struct virtio_rng *rng;
     struct virtio_balloon *balloon;
+    struct virtio_console *console;
 
     struct wire_or irqs[PC_IRQS];
     struct wire_or a20;
@@ -114,6 +116,9 @@ void drives_poll(struct pc *pc);
 void drives_flush(struct pc *pc);
 /* The four positions of the IDE channels. -ENOSPC with text when there are too many. */
 int drives_ide(struct pc *pc, struct ide_drive_config *ret_drives, struct error *err);
+
+/* The n-th virtio disk's image, NULL: there is none. */
+struct blk *drives_virtio(const struct pc *pc, unsigned n);
 
 /* pc_firmware.c: ROM images, CMOS, fw_cfg contents. */
 int firmware_open(struct pc *pc, struct error *err);

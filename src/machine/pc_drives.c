@@ -104,6 +104,14 @@ int drives_ide(struct pc *pc, struct ide_drive_config *ret_drives, struct error 
     return 0;
 }
 
+struct blk *drives_virtio(const struct pc *pc, unsigned n)
+{
+    for (unsigned i = 0; i < pc->disk_count; i++)
+        if (pc->disks[i].bus == MACHINE_BUS_VIRTIO && n-- == 0)
+            return pc->disks[i].blk;
+    return NULL;
+}
+
 static int cd_eject(struct pc *pc, bool force, struct error *err)
 {
     int r = ide_eject(pc->ide_secondary, 0, force);

@@ -23,7 +23,6 @@
 #define VGA_ROM_BYTES_MAX KIB(64)
 #define ROM_STEP KIB(4)
 #define PCI_HOLE_END 0xfebfffffu
-#define VIRTIO_FIRST_SLOT 4
 #define PATHS_MAX 16
 
 static int rom_lay(struct pc *pc, const char *path, struct error *err)
@@ -137,7 +136,7 @@ static void paths_disks(struct pc *pc, struct paths *p)
 
     for (unsigned i = 0; i < pc->disk_count; i++) {
         if (pc->disks[i].bus == MACHINE_BUS_VIRTIO) {
-            PATH_ADD(p, "/pci@i0cf8/scsi@%x/disk@0,0", VIRTIO_FIRST_SLOT + virtio++);
+            PATH_ADD(p, "/pci@i0cf8/scsi@%x/disk@0,0", PC_VIRTIO_BLK_SLOT + virtio++);
         } else {
             ide += ide == 2; /* the CD drive's place */
             PATH_ADD(p, "/pci@i0cf8/ide@1,1/drive@%u/disk@%u", ide / 2, ide % 2);

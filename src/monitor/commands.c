@@ -15,6 +15,7 @@
 
 #define SCREENSHOT_PIXELS_MAX (4096u * 4096u)
 #define CHORDS_MAX 256u
+#define TEXT_CELLS_MAX 32768u
 
 struct command {
     const char *name;
@@ -201,23 +202,24 @@ static int cmd_screenshot(struct commands *c, json_t *args, json_t **ret_value, 
 
 static int cmd_screen_text(struct commands *c, json_t *args, json_t **ret_value, struct error *err)
 {
-    unsigned columns, rows;
-    uint8_t codes[256];
-    char line[256 * CODEPAGE_BYTES_MAX + 1];
-    json_t *lines = json_array();
+    AUTO_FREE uint8_t *codes = malloc(TEXT_CELLS_MAX);
+    AUTO_FREE char *line = malloc(TEXT_CELLS_MAX * CODEPAGE_BYTES_MAX + 1);
+    unsigned columns = 0, rows = 0;
+    json_t *lines;
+    bool ok;
 
     (void)args;
+    if (!codes || !line)
+        return -ENOMEM;
     machine_lock(c->machine);
-    machine_text_size(c->machine, &columns, &rows);
-    for (unsigned row = 0; row < rows; row++) {
-        machine_text_row(c->machine, row, codes, MIN(columns, 256u));
-        codepage_line(codes, MIN(columns, 256u), line);
-        json_array_append_new(lines, json_string(line));
-    }
+    ok = machine_screen_text(c->machine, codes, TEXT_CELLS_MAX, &columns, &rows);
     machine_unlock(c->machine);
-    if (!rows) {
-        json_decref(lines);
+    if (!ok)
         return error_set(err, -EIO, "the screen is in a graphics mode; use screenshot");
+    lines = json_array();
+    for (unsigned row = 0; row < rows; row++) {
+        codepage_line(codes + (size_t)row * columns, columns, line);
+        json_array_append_new(lines, json_string(line));
     }
     *ret_value = json_pack("{s:o, s:i}", "lines", lines, "columns", (int)columns);
     return 0;
