@@ -196,7 +196,7 @@ serial --unit=0 --speed=115200
 terminal_output serial
 set timeout=0
 menuentry "Xen" {
-    multiboot2 /boot/xen com1=115200 console=com1 noreboot
+    multiboot2 /boot/xen com1=115200 console=com1 loglvl=all noreboot
     module2 /boot/vmlinuz console=hvc0
     module2 /boot/initrd.gz
 }

@@ -130,6 +130,7 @@ def unpacked(name, arch="amd64"):
         part.mkdir(parents=True)
         subprocess.run(["dpkg-deb", "-x", str(deb), str(part)], check=True)
         part.rename(folder)
+        deb.unlink()
     return folder
 
 
