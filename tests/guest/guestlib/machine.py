@@ -69,6 +69,8 @@ def pattern_of(wanted):
 class Machine:
     """Started on entering a `with` block, ended when it is left, come what may."""
 
+    limit = 1e9  # no wait is longer than this many seconds
+
     def __init__(self, config, echo=None):
         self.config = config
         self.echo = echo          # a function that is given the serial bytes as they come
@@ -139,6 +141,7 @@ class Machine:
     def expect(self, wanted, seconds, never=None):
         """Wait for a text (or compiled pattern) on the serial port, behind the last one found."""
         pattern, wanted = pattern_of(wanted)
+        seconds = min(seconds, self.limit)
         end = time.monotonic() + seconds
         alive = True
         while True:
@@ -181,6 +184,7 @@ class Machine:
     # The screen.
     def expect_screen(self, wanted, seconds, never=None):
         pattern, wanted = pattern_of(wanted)
+        seconds = min(seconds, self.limit)
         end = time.monotonic() + seconds
         while True:
             alive = self.pump(0.3)
@@ -204,6 +208,7 @@ class Machine:
 
     def wait(self, seconds):
         """Wait for the machine to end by itself; its exit status."""
+        seconds = min(seconds, self.limit)
         end = time.monotonic() + seconds
         while self.pump(min(1, end - time.monotonic())):
             if time.monotonic() > end:
