@@ -1,0 +1,620 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What every device promises, checked for all of them from one table: a reset restores the
+ * power-on state, however often; a saved device loads into an equal one; no guest access and no
+ * damaged file does harm; a reset leaves no interrupt behind. A device that breaks this loses a
+ * guest its resume, or the host its process.
+ */
+#include <stdio.h>
+
+#include "hw/chipset/debugcon.h"
+#include "hw/chipset/i440fx.h"
+#include "hw/chipset/piix3.h"
+#include "hw/chipset/piix4_pm.h"
+#include "hw/chipset/port92.h"
+#include "hw/chipset/testdev.h"
+#include "hw/display/vga.h"
+#include "hw/firmware/fw_cfg.h"
+#include "hw/input/i8042.h"
+#include "hw/input/ps2kbd.h"
+#include "hw/input/ps2mouse.h"
+#include "hw/irq/i8259.h"
+#include "hw/irq/ioapic.h"
+#include "hw/irq/lapic.h"
+#include "hw/serial/ns16550.h"
+#include "hw/timer/hpet.h"
+#include "hw/timer/i8254.h"
+#include "hw/timer/mc146818.h"
+#include "hwtest.h"
+
+#define RAM_BYTES (1u << 20)
+#define STEPS 40000
+
+/* Everything a device can be wired to. */
+struct world {
+    struct clock *clock;
+    struct wires wires;
+    struct ram *ram;
+    struct bus *mem, *pio;
+    struct region dram;
+    struct pci_bus *pci;
+    struct ps2kbd *kbd;
+    struct ps2mouse *mouse;
+};
+
+struct io {
+    const struct io_ops *ops;
+    unsigned bytes;
+};
+
+struct row {
+    const struct dev_ops *ops;
+    void *(*make)(struct world *w);
+    struct io io[4];
+    uint8_t devfn;                     /* where its configuration space is poked; 0: none */
+    bool battery;                      /* something survives the reset */
+    void (*stir)(struct world *w, void *dev, uint32_t random); /* what else happens to it */
+};
+
+static uint32_t seed;
+
+static uint32_t next_random(void)
+{
+    seed ^= seed << 13;
+    seed ^= seed >> 17;
+    seed ^= seed << 5;
+    return seed;
+}
+
+static void on_wire(void *ctx, unsigned n, bool level)
+{
+    wires_set(&((struct world *)ctx)->wires, n & 31, level);
+}
+
+static void on_intx(void *ctx, unsigned devfn, unsigned pin, bool level)
+{
+    (void)devfn;
+    on_wire(ctx, 16 + pin, level);
+}
+
+static void on_event(void *ctx)
+{
+    (void)ctx;
+}
+
+static void on_cpu(void *ctx, unsigned cpu)
+{
+    (void)ctx;
+    (void)cpu;
+}
+
+static void on_cpu_byte(void *ctx, unsigned cpu, uint8_t byte)
+{
+    (void)ctx;
+    (void)cpu;
+    (void)byte;
+}
+
+static void on_eoi(void *ctx, uint8_t vector)
+{
+    (void)ctx;
+    (void)vector;
+}
+
+static int on_pic_ack(void *ctx)
+{
+    (void)ctx;
+    return -1;
+}
+
+static uint64_t on_tsc(void *ctx, unsigned cpu, uint64_t tsc)
+{
+    (void)ctx;
+    (void)cpu;
+    return tsc / 2;
+}
+
+static size_t on_bytes(void *ctx, const uint8_t *buf, size_t len)
+{
+    (void)ctx;
+    (void)buf;
+    return len / 2; /* a host that is slow */
+}
+
+#define MAKE(type, ...)                                                                            \
+    static void *make_##type(struct world *w)                                                      \
+    {                                                                                              \
+        struct type *dev;                                                                          \
+        struct type##_env env = {__VA_ARGS__};                                                     \
+        assert_int_equal(type##_new(&env, &dev), 0);                                               \
+        (void)w;                                                                                   \
+        return dev;                                                                                \
+    }
+
+MAKE(i8259, .intr = wire(&w->wires, 0))
+MAKE(ioapic, .msi = {.send = NULL})
+MAKE(lapic, .cpus = 3, .clock = w->clock, .intr = on_wire, .nmi = on_cpu, .init = on_cpu,
+     .sipi = on_cpu_byte, .ioapic_eoi = on_eoi, .pic_ack = on_pic_ack, .tsc_to_ns = on_tsc,
+     .ctx = w)
+MAKE(i8254, .clock = w->clock, .out0 = wire(&w->wires, 0))
+MAKE(mc146818, .clock = w->clock, .irq = wire(&w->wires, 8), .epoch_ns = 1700000000000000123)
+MAKE(hpet, .clock = w->clock, .irq0 = wire(&w->wires, 0), .irq8 = wire(&w->wires, 8),
+     .pin = on_wire, .ctx = w)
+MAKE(ns16550, .clock = w->clock, .irq = wire(&w->wires, 4), .chr = {.write = on_bytes})
+MAKE(ps2kbd, .leds = NULL)
+MAKE(i8042, .clock = w->clock, .irq_kbd = wire(&w->wires, 1), .irq_aux = wire(&w->wires, 12),
+     .kbd = ps2kbd_port(w->kbd), .aux = ps2mouse_port(w->mouse))
+MAKE(i440fx, .pci = w->pci, .mem = w->mem)
+MAKE(piix3, .pci = w->pci, .devfn = PCI_DEVFN(1, 0), .irq = on_wire, .ctx = w)
+MAKE(piix4_pm, .pci = w->pci, .devfn = PCI_DEVFN(1, 3), .clock = w->clock,
+     .sci = wire(&w->wires, 9))
+MAKE(port92, .reset = on_event)
+MAKE(debugcon, .chr = {.write = on_bytes})
+MAKE(testdev, .irq = on_wire, .ctx = w)
+MAKE(fw_cfg, .mem = w->mem)
+MAKE(vga, .pci = w->pci, .devfn = PCI_DEVFN(2, 0), .clock = w->clock)
+
+static void *make_ps2mouse(struct world *w)
+{
+    struct ps2mouse *mouse;
+    (void)w;
+    assert_int_equal(ps2mouse_new(&mouse), 0);
+    return mouse;
+}
+
+static void stir_i8259(struct world *w, void *dev, uint32_t random)
+{
+    (void)w;
+    i8259_set_irq(dev, random & 15, random & 16);
+    if (random & 32)
+        i8259_ack(dev);
+    for (unsigned n = 0; random >> 31 && n < 16; n++)
+        i8259_set_irq(dev, n, false);
+}
+
+static void stir_ioapic(struct world *w, void *dev, uint32_t random)
+{
+    (void)w;
+    ioapic_set_pin(dev, random & 31, random & 32);
+    ioapic_eoi(dev, (uint8_t)(random >> 8));
+}
+
+static void stir_lapic(struct world *w, void *dev, uint32_t random)
+{
+    uint64_t value = next_random() & (random & 1 ? UINT32_MAX : 0xff);
+    unsigned cpu = (random >> 1) % 3;
+    (void)w;
+    static const uint32_t msrs[] = {0x1b, 0x6e0};
+    uint32_t msr = random & 16 ? msrs[random >> 5 & 1] : 0x800 + (random >> 8 & 0xff);
+    lapic_mmio_write(dev, cpu, random >> 12 & 0xff0, 4, value);
+    lapic_mmio_read(dev, cpu, random >> 12 & 0xfff, 1u << (random & 3));
+    if (msr != 0x1b || random & 64)
+        lapic_msr(dev, cpu, msr, &value, random & 128);
+    lapic_msi(dev, 0xfee00000 | (random & 0xfffff), next_random());
+    lapic_intr_ack(dev, cpu);
+}
+
+static void stir_hpet(struct world *w, void *dev, uint32_t random)
+{
+    (void)w;
+    if (random & 1)
+        hpet_legacy_in(dev, random & 2 ? 8 : 0, true);
+    hpet_legacy_in(dev, random & 2 ? 8 : 0, false);
+}
+
+static void stir_uart(struct world *w, void *dev, uint32_t random)
+{
+    (void)w;
+    if (random & 1)
+        ns16550_receive(dev, (const uint8_t *)"abcdefgh", random >> 1 & 7);
+    if (random & 16)
+        ns16550_receive_break(dev);
+    if (random & 32)
+        ns16550_tx_ready(dev);
+}
+
+static void stir_kbd(struct world *w, void *dev, uint32_t random)
+{
+    uint8_t byte;
+    const struct ps2_port *port = ps2kbd_port(dev);
+    (void)w;
+    ps2kbd_key(dev, random & 127, random & 128);
+    if (random & 256)
+        port->send(port->dev, (uint8_t)(random >> 16 | (random & 512 ? 0xe0 : 0)));
+    if (random & 1024)
+        port->fetch(port->dev, &byte);
+}
+
+static void stir_mouse(struct world *w, void *dev, uint32_t random)
+{
+    uint8_t byte;
+    const struct ps2_port *port = ps2mouse_port(dev);
+    (void)w;
+    ps2mouse_move(dev, (int)random, (int)next_random(), (int)(random & 15) - 8);
+    ps2mouse_buttons(dev, (uint8_t)random);
+    if (random & 256)
+        port->send(port->dev, (uint8_t)(random >> 16 | (random & 512 ? 0xe0 : 0)));
+    if (random & 1024)
+        port->fetch(port->dev, &byte);
+}
+
+static void stir_kbc(struct world *w, void *dev, uint32_t random)
+{
+    (void)dev;
+    stir_kbd(w, w->kbd, random);
+    stir_mouse(w, w->mouse, next_random());
+}
+
+static void stir_piix3(struct world *w, void *dev, uint32_t random)
+{
+    (void)w;
+    piix3_intx(dev, random & 0xff, random >> 8 & 3, random & 1024);
+    if (random >> 30 == 0)
+        for (unsigned i = 0; i < 1024; i++)
+            piix3_intx(dev, i & 0xff, i >> 8, false);
+}
+
+static void stir_pm(struct world *w, void *dev, uint32_t random)
+{
+    unsigned size = 1u << (random & 1);
+    uint16_t base = piix4_pm_base(dev);
+    if (random & 64)
+        piix4_pm_power_button(dev);
+    if (random & 128)
+        piix4_pm_gpe(dev, random >> 8);
+    if (base)
+        bus_write(w->pio, base + (random >> 8 & 63), size, next_random());
+    if (base)
+        bus_read(w->pio, base + (random >> 16 & 63), size);
+}
+
+static void stir_vga(struct world *w, void *dev, uint32_t random)
+{
+    (void)w;
+    if (random % 64 == 0)
+        vga_refresh(dev);
+}
+
+static const struct row rows[] = {
+    {.ops = &i8259_dev_ops,
+     .make = make_i8259,
+     .io = {{&i8259_master_io, 2}, {&i8259_slave_io, 2}, {&i8259_elcr_io, 2}},
+     .stir = stir_i8259,
+     .battery = true /* the lines from outside keep their levels */},
+    {.ops = &ioapic_dev_ops,
+     .make = make_ioapic,
+     .io = {{&ioapic_io, IOAPIC_BYTES}},
+     .stir = stir_ioapic,
+     .battery = true /* likewise */},
+    {.ops = &lapic_dev_ops, .make = make_lapic, .stir = stir_lapic},
+    {.ops = &i8254_dev_ops, .make = make_i8254, .io = {{&i8254_io, 4}, {&i8254_port61_io, 1}}},
+    {.ops = &mc146818_dev_ops, .make = make_mc146818, .io = {{&mc146818_io, 4}}, .battery = true},
+    {.ops = &hpet_dev_ops, .make = make_hpet, .io = {{&hpet_io, HPET_BYTES}}, .stir = stir_hpet},
+    {.ops = &ns16550_dev_ops, .make = make_ns16550, .io = {{&ns16550_io, 8}}, .stir = stir_uart},
+    {.ops = &ps2kbd_dev_ops, .make = make_ps2kbd, .stir = stir_kbd},
+    {.ops = &ps2mouse_dev_ops, .make = make_ps2mouse, .stir = stir_mouse},
+    {.ops = &i8042_dev_ops,
+     .make = make_i8042,
+     .io = {{&i8042_data_io, 1}, {&i8042_command_io, 1}},
+     .stir = stir_kbc},
+    {.ops = &i440fx_dev_ops, .make = make_i440fx, .io = {{&i440fx_config_io, 8}}},
+    {.ops = &piix3_dev_ops,
+     .make = make_piix3,
+     .devfn = PCI_DEVFN(1, 0),
+     .stir = stir_piix3,
+     .battery = true /* lines of PCI interrupts */},
+    {.ops = &piix4_pm_dev_ops,
+     .make = make_piix4_pm,
+     .io = {{&piix4_apm_io, 2}},
+     .devfn = PCI_DEVFN(1, 3),
+     .stir = stir_pm},
+    {.ops = &port92_dev_ops, .make = make_port92, .io = {{&port92_io, 1}}},
+    {.ops = &debugcon_dev_ops,
+     .make = make_debugcon,
+     .io = {{&debugcon_io, 1}, {&debugcon_exit_io, 4}}},
+    {.ops = &testdev_dev_ops,
+     .make = make_testdev,
+     .io = {{&testdev_latch_io, 4}, {&testdev_irq_io, 24}, {&testdev_mem_io, 0x100}}},
+    {.ops = &fw_cfg_dev_ops, .make = make_fw_cfg, .io = {{&fw_cfg_io, FW_CFG_PORTS}}},
+    {.ops = &vga_dev_ops,
+     .make = make_vga,
+     .io = {{&vga_port_io, VGA_PORTS}, {&vga_vbe_io, VGA_VBE_PORTS}, {&vga_window_io, 0x1000}},
+     .devfn = PCI_DEVFN(2, 0),
+     .stir = stir_vga},
+};
+
+static void world_make(struct world *w, uint64_t now_ns)
+{
+    uint64_t offset;
+    *w = (struct world){.clock = test_clock()};
+    clock_set_ns(w->clock, now_ns);
+    assert_int_equal(ram_new(32 << 20, &w->ram, NULL), 0);
+    assert_int_equal(ram_alloc(w->ram, RAM_BYTES, &offset), 0);
+    assert_int_equal(bus_new("mem", 1ull << 40, w->ram, &w->mem), 0);
+    assert_int_equal(bus_new("pio", 0x10000, NULL, &w->pio), 0);
+    w->dram = (struct region){.name = "dram", .size_bytes = RAM_BYTES, .kind = REGION_RAM,
+                              .ram_offset = offset};
+    assert_int_equal(bus_add(w->mem, &w->dram), 0);
+    struct pci_env env = {.mem = w->mem, .pio = w->pio, .intx = on_intx, .intx_ctx = w};
+    assert_int_equal(pci_bus_new(&env, &w->pci), 0);
+    assert_int_equal(ps2kbd_new(NULL, &w->kbd), 0);
+    assert_int_equal(ps2mouse_new(&w->mouse), 0);
+}
+
+static void world_end(struct world *w)
+{
+    ps2kbd_dev_ops.free(w->kbd);
+    ps2mouse_dev_ops.free(w->mouse);
+    pci_bus_free(w->pci);
+    bus_free(w->mem);
+    bus_free(w->pio);
+    ram_free(w->ram);
+    clock_free(w->clock);
+}
+
+/* Bytes of the device's saved state; free them. */
+static uint8_t *save(const struct row *row, void *dev, size_t *ret_len)
+{
+    struct state *s;
+    uint32_t version = row->ops->version;
+    assert_int_equal(state_new_save(&s), 0);
+    assert_int_equal(state_section(s, row->ops->name, &version), 0);
+    assert_int_equal(row->ops->state(dev, s), 0);
+    const void *data = state_data(s, ret_len);
+    uint8_t *copy = malloc(*ret_len);
+    memcpy(copy, data, *ret_len);
+    state_free(s);
+    return copy;
+}
+
+static int load(const struct row *row, void *dev, const uint8_t *data, size_t len)
+{
+    struct state *s;
+    uint32_t version;
+    int r = state_new_load(data, len, &s);
+    if (r < 0)
+        return r;
+    r = state_section(s, row->ops->name, &version);
+    if (!r)
+        r = row->ops->state(dev, s);
+    state_free(s);
+    return r;
+}
+
+/* Numbers such as registers like: small ones, single bits, anything. */
+static uint64_t next_value(void)
+{
+    uint32_t random = next_random();
+    switch (random & 3) {
+    case 0:
+        return random >> 28;
+    case 1:
+        return random >> 24;
+    case 2:
+        return 1ull << (random >> 27);
+    default:
+        return (uint64_t)random << 32 | next_random();
+    }
+}
+
+/* Whatever a guest might do, for a while. */
+static void use(const struct row *row, struct world *w, void *dev, unsigned steps)
+{
+    static const uint64_t times_ns[] = {0, 100, US(3), US(250), MS(2), MS(700)};
+    for (unsigned i = 0; i < steps; i++) {
+        uint32_t random = next_random();
+        unsigned blocks = 0;
+        while (blocks < ARRAY_LEN(row->io) && row->io[blocks].ops)
+            blocks++;
+        const struct io *io = &row->io[blocks ? random % blocks : 0];
+        if (io->ops) {
+            struct region region = {.name = "io", .size_bytes = io->bytes, .ops = io->ops,
+                                    .dev = dev};
+            unsigned size = 1u << (random >> 4 & 3);
+            uint64_t offset = next_random() % io->bytes;
+            if (io->bytes > 64 && random & 128)
+                offset &= 0x1f8; /* where most registers are */
+            if (offset + size <= io->bytes && random & 64)
+                region_write(&region, offset, size, next_value());
+            else if (offset + size <= io->bytes)
+                region_read(&region, offset, size);
+        }
+        if (row->devfn && random >> 28 == 0)
+            pci_config_write(w->pci, 0, row->devfn, random >> 8 & 0xfc, 4,
+                             (uint32_t)next_value());
+        if (row->stir)
+            row->stir(w, dev, next_random());
+        if (random >> 28 == 3)
+            clock_advance(w->clock, times_ns[(random >> 16) % ARRAY_LEN(times_ns)]);
+    }
+}
+
+static void assert_same_state(const struct row *row, void *a, void *b, const char *what)
+{
+    size_t len_a, len_b;
+    uint8_t *data_a = save(row, a, &len_a), *data_b = save(row, b, &len_b);
+    if (len_a != len_b || memcmp(data_a, data_b, len_a) != 0) {
+        size_t at = 0;
+        while (at < len_a && at < len_b && data_a[at] == data_b[at])
+            at++;
+        size_t from = at > 40 ? at - 40 : 0;
+        fprintf(stderr, "%s: at byte %zu, after \"", row->ops->name, at);
+        for (size_t i = from; i < at; i++)
+            fputc(data_a[i] >= ' ' && data_a[i] < 0x7f ? data_a[i] : '.', stderr);
+        fprintf(stderr, "\"\n");
+        fail_msg("%s: %s", row->ops->name, what);
+    }
+    free(data_a);
+    free(data_b);
+}
+
+static void check_reset(const struct row *row)
+{
+    struct world w, fresh_world;
+    world_make(&w, NS_PER_SEC);
+    void *dev = row->make(&w);
+    use(row, &w, dev, STEPS);
+    row->ops->reset(dev);
+    if (w.wires.levels && !row->battery)
+        fail_msg("%s: lines %#x are high after a reset", row->ops->name, w.wires.levels);
+    size_t len_once, len_twice;
+    uint8_t *once = save(row, dev, &len_once);
+    row->ops->reset(dev);
+    uint8_t *twice = save(row, dev, &len_twice);
+    if (len_once != len_twice || memcmp(once, twice, len_once) != 0)
+        fail_msg("%s: a second reset differs from the first", row->ops->name);
+    free(once);
+    free(twice);
+    world_make(&fresh_world, clock_now_ns(w.clock));
+    void *fresh = row->make(&fresh_world);
+    if (!row->battery)
+        assert_same_state(row, dev, fresh, "a reset is not like power-on");
+    row->ops->free(fresh);
+    world_end(&fresh_world);
+    row->ops->free(dev);
+    world_end(&w);
+}
+
+/* What surrounds the device is the same in both worlds. */
+static void copy_world(struct world *to, const struct world *from)
+{
+    static const struct row kbd_row = {.ops = &ps2kbd_dev_ops};
+    static const struct row mouse_row = {.ops = &ps2mouse_dev_ops};
+    size_t len;
+    uint8_t *data = save(&kbd_row, from->kbd, &len);
+    assert_int_equal(load(&kbd_row, to->kbd, data, len), 0);
+    free(data);
+    data = save(&mouse_row, from->mouse, &len);
+    assert_int_equal(load(&mouse_row, to->mouse, data, len), 0);
+    free(data);
+    memcpy(to->ram->host, from->ram->host, from->ram->used_bytes);
+}
+
+/* From equal states equal things happen: something that was not saved shows here. */
+static void check_same_future(const struct row *row, struct world *w, void *dev,
+                              struct world *other_world, void *other)
+{
+    copy_world(other_world, w);
+    /* Looked at often, before a difference is overwritten. */
+    for (unsigned i = 0; i < 40; i++) {
+        uint32_t start = next_random();
+        seed = start;
+        use(row, w, dev, 10);
+        seed = start;
+        use(row, other_world, other, 10);
+        assert_same_state(row, dev, other, "after loading it does not behave as before");
+        if (w->wires.levels != other_world->wires.levels)
+            fail_msg("%s: lines %#x are %#x some time after loading", row->ops->name,
+                     w->wires.levels, other_world->wires.levels);
+    }
+}
+
+static void check_save_and_load(const struct row *row)
+{
+    struct world w, other_world;
+    world_make(&w, NS_PER_SEC);
+    void *dev = row->make(&w);
+    for (unsigned round = 0; round < 40; round++) {
+        use(row, &w, dev, STEPS / 40);
+        world_make(&other_world, clock_now_ns(w.clock));
+        void *other = row->make(&other_world);
+        size_t len;
+        uint8_t *data = save(row, dev, &len);
+        int r = load(row, other, data, len);
+        if (r < 0)
+            fail_msg("%s: its own state does not load: %d", row->ops->name, r);
+        assert_same_state(row, dev, other, "what was loaded differs from what was saved");
+        if (w.wires.levels != other_world.wires.levels)
+            fail_msg("%s: lines %#x are %#x after loading", row->ops->name, w.wires.levels,
+                     other_world.wires.levels);
+        free(data);
+        check_same_future(row, &w, dev, &other_world, other);
+        row->ops->free(other);
+        world_end(&other_world);
+    }
+    row->ops->free(dev);
+    world_end(&w);
+}
+
+static void check_damaged_state(const struct row *row)
+{
+    struct world w;
+    size_t len;
+    world_make(&w, NS_PER_SEC);
+    void *dev = row->make(&w);
+    use(row, &w, dev, STEPS / 8);
+    uint8_t *data = save(row, dev, &len);
+    row->ops->free(dev);
+    world_end(&w);
+    for (unsigned round = 0; round < 60; round++) {
+        world_make(&w, NS_PER_SEC);
+        dev = row->make(&w);
+        uint8_t *damaged = malloc(len);
+        memcpy(damaged, data, len);
+        for (unsigned i = 0; i <= round % 20; i++)
+            damaged[next_random() % len] = (uint8_t)next_random();
+        if (load(row, dev, damaged, len) < 0)
+            row->ops->reset(dev); /* as the machine does */
+        use(row, &w, dev, 100);
+        free(damaged);
+        row->ops->free(dev);
+        world_end(&w);
+    }
+    free(data);
+}
+
+static void check_accesses(const struct row *row)
+{
+    static const uint64_t values[] = {0, UINT64_MAX, 0x5555555555555555, 0x0102030405060708};
+    struct world w;
+    world_make(&w, NS_PER_SEC);
+    void *dev = row->make(&w);
+    for (unsigned n = 0; n < ARRAY_LEN(row->io) && row->io[n].ops; n++) {
+        const struct io *io = &row->io[n];
+        struct region region = {.name = "io", .size_bytes = io->bytes, .ops = io->ops, .dev = dev};
+        for (uint64_t offset = 0; offset < io->bytes; offset++)
+            for (unsigned size = 1; size <= 8; size *= 2)
+                for (unsigned i = 0; i < ARRAY_LEN(values); i++) {
+                    if (offset + size > io->bytes)
+                        continue;
+                    region_write(&region, offset, size, values[i]);
+                    region_read(&region, offset, size);
+                    if (!(offset & 15))
+                        clock_advance(w.clock, 1000);
+                }
+    }
+    for (unsigned offset = 0; row->devfn && offset < PCI_CONFIG_BYTES; offset++)
+        for (unsigned size = 1; size <= 4; size *= 2)
+            if ((offset & 3) + size <= 4) {
+                pci_config_write(w.pci, 0, row->devfn, offset, size, UINT32_MAX);
+                pci_config_read(w.pci, 0, row->devfn, offset, size);
+            }
+    row->ops->free(dev);
+    world_end(&w);
+}
+
+#define FOR_ALL(name)                                                                              \
+    static void test_##name(void **state)                                                          \
+    {                                                                                              \
+        (void)state;                                                                               \
+        for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {                                           \
+            seed = 0x9e3779b9 + i;                                                                 \
+            check_##name(&rows[i]);                                                                \
+        }                                                                                          \
+    }
+
+FOR_ALL(reset)
+FOR_ALL(save_and_load)
+FOR_ALL(damaged_state)
+FOR_ALL(accesses)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_reset),
+        cmocka_unit_test(test_save_and_load),
+        cmocka_unit_test(test_damaged_state),
+        cmocka_unit_test(test_accesses),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
