@@ -291,7 +291,7 @@ def installer(lab, arch):
     folder = f"usr/lib/debian-installer/images/12/{arch}/text/debian-installer/{arch}"
     with lab.machine(memory_mib=1024, kernel=packages.the_file(package, "amd64", f"{folder}/linux"),
                      initrd=packages.the_file(package, "amd64", f"{folder}/initrd.gz"),
-                     append="vga=normal fb=false console=ttyS0,115200 console=tty0 panic=-1") as vm:
+                     append="vga=normal fb=false nomodeset panic=-1") as vm:
         screen = vm.expect_screen("Select a language", VERY_LONG, never="Kernel panic|Low memory")
         vm.expect_screen("<Tab> moves; <Space> selects; <Enter> activates buttons", SHORT)
         check("English" in screen, "no languages in the first dialog:\n" + screen)
