@@ -14,9 +14,9 @@ enum {
 
 struct verb {
     const char *name;
-    const char *summary;                /* one line for `yado --help` */
-    int (*run)(int argc, char **argv);  /* argv[0] is the verb; returns the exit status */
-    void (*help)(void);                 /* `yado help VERB` and `yado VERB --help` */
+    const char *summary;               /* one line for `yado --help` */
+    int (*run)(int argc, char **argv); /* argv[0] is the verb; returns the exit status */
+    void (*help)(void);                /* `yado help VERB` and `yado VERB --help` */
 };
 
 /* All verbs; the last has no name. */

@@ -21,7 +21,7 @@
 int boot_open(struct pc *pc, struct error *err)
 {
     const struct machine_config *config = pc->config;
-    static int (*const formats[])(struct pc *pc, const struct blob *kernel, struct error *err) = {
+    static int (*const formats[])(struct pc * pc, const struct blob *kernel, struct error *err) = {
         boot_linux_open, boot_multiboot_open, boot_pvh_open};
     struct blob kernel = {0};
     int r = 0;

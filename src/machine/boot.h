@@ -12,7 +12,7 @@
 
 #include "machine/pc.h"
 
-#define BOOT_INFO_GPA 0x10000u /* what a directly started kernel is told lies from here … */
+#define BOOT_INFO_GPA 0x10000u   /* what a directly started kernel is told lies from here … */
 #define BOOT_INFO_BYTES 0x70000u /* … this many bytes at most */
 #define BOOT_GDT_GPA 0x0f000u
 

@@ -105,8 +105,7 @@ static int add_pointer(struct loader *l, const uint8_t *c)
     unsigned size = c[120];
     uint64_t value = 0;
 
-    if (!in || !to || size > 8 || offset > in->blob.len_bytes ||
-        size > in->blob.len_bytes - offset)
+    if (!in || !to || size > 8 || offset > in->blob.len_bytes || size > in->blob.len_bytes - offset)
         return -EINVAL;
     memcpy(&value, in->blob.data + offset, size);
     value += to->gpa;
@@ -156,10 +155,8 @@ static int run_script(struct loader *l, const struct blob *script)
 int boot_acpi(struct pc *pc)
 {
     uint64_t end = pc->m->low_ram_bytes;
-    struct loader l = {.pc = pc,
-                       .high_next = end - BOOT_ACPI_BYTES,
-                       .high_end = end,
-                       .fseg_next = BOOT_RSDP_GPA};
+    struct loader l = {
+        .pc = pc, .high_next = end - BOOT_ACPI_BYTES, .high_end = end, .fseg_next = BOOT_RSDP_GPA};
     struct blob script = {0};
     int r = file_read(pc, "etc/table-loader", &script);
 

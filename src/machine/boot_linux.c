@@ -94,8 +94,10 @@ static int initrd_open(struct pc *pc, uint8_t *setup, uint16_t version, struct e
         max = le32_get(setup + INITRD_ADDR_MAX);
     max = MIN(max + 1, low > FIRMWARE_BYTES ? low - FIRMWARE_BYTES : 0);
     if (initrd->len_bytes > max || ((max - initrd->len_bytes) & ~4095ULL) < kernel_end)
-        return error_set(err, -ENOSPC, "--initrd: %s: does not fit beside the kernel; give more "
-                                       "--memory", path);
+        return error_set(err, -ENOSPC,
+                         "--initrd: %s: does not fit beside the kernel; give more "
+                         "--memory",
+                         path);
     pc->linux_initrd_gpa = (uint32_t)((max - initrd->len_bytes) & ~4095ULL);
     le32_put(setup + RAMDISK_IMAGE, pc->linux_initrd_gpa);
     le32_put(setup + RAMDISK_SIZE, (uint32_t)initrd->len_bytes);
@@ -204,8 +206,8 @@ int boot_linux_fw_cfg(struct pc *pc)
 
         if ((r = fw_cfg_add_u32(pc->fw_cfg, items[i].addr_key, items[i].gpa)) < 0 ||
             (r = fw_cfg_add_u32(pc->fw_cfg, items[i].size_key, (uint32_t)len)) < 0 ||
-            (len && (r = fw_cfg_add_ref(pc->fw_cfg, items[i].data_key, items[i].part->data,
-                                        len)) < 0))
+            (len &&
+             (r = fw_cfg_add_ref(pc->fw_cfg, items[i].data_key, items[i].part->data, len)) < 0))
             return r;
     }
     return fw_cfg_add_file(pc->fw_cfg, ROM_FILE, parts[PART_ROM].data, parts[PART_ROM].len_bytes);

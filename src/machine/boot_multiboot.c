@@ -22,9 +22,18 @@
 enum { INFO_MEMORY = 1, INFO_CMDLINE = 4, INFO_MODS = 8, INFO_MMAP = 64, INFO_LOADER = 512 };
 
 /* Offsets in the information structure, 3.3. */
-enum { MBI_FLAGS = 0, MBI_MEM_LOWER = 4, MBI_MEM_UPPER = 8, MBI_CMDLINE = 16, MBI_MODS_COUNT = 20,
-       MBI_MODS_ADDR = 24, MBI_MMAP_LENGTH = 44, MBI_MMAP_ADDR = 48, MBI_LOADER = 64,
-       MBI_BYTES = 88 };
+enum {
+    MBI_FLAGS = 0,
+    MBI_MEM_LOWER = 4,
+    MBI_MEM_UPPER = 8,
+    MBI_CMDLINE = 16,
+    MBI_MODS_COUNT = 20,
+    MBI_MODS_ADDR = 24,
+    MBI_MMAP_LENGTH = 44,
+    MBI_MMAP_ADDR = 48,
+    MBI_LOADER = 64,
+    MBI_BYTES = 88
+};
 
 struct info {
     uint8_t *data;
@@ -59,8 +68,7 @@ static size_t header_find(const struct blob *kernel)
     for (size_t at = 0; at + 12 <= MIN(kernel->len_bytes, (size_t)SEARCH_BYTES); at += 4) {
         const uint8_t *h = kernel->data + at;
 
-        if (le32_get(h) == HEADER_MAGIC &&
-            le32_get(h) + le32_get(h + 4) + le32_get(h + 8) == 0)
+        if (le32_get(h) == HEADER_MAGIC && le32_get(h) + le32_get(h + 4) + le32_get(h + 8) == 0)
             return at;
     }
     return SIZE_MAX;

@@ -77,13 +77,12 @@ static void on_ioapic_eoi(void *ctx, uint8_t vector)
 
 static int engine_make(struct machine *m, const char *name, struct error *err)
 {
-    struct engine_config config = {
-        .vcpus = m->config.cpus, .mem = m->mem, .host = cpus_host(m)};
+    struct engine_config config = {.vcpus = m->config.cpus, .mem = m->mem, .host = cpus_host(m)};
     const struct engine_ops *ops = NULL;
     int r;
 
     r = engine_choose(m, name, &ops, err);
-    if (r < 0 || (r = ops->new(&config, &m->engine, err)) < 0)
+    if (r < 0 || (r = ops->new (&config, &m->engine, err)) < 0)
         return r;
     m->engine->ioapic_eoi = on_ioapic_eoi;
     m->engine->ioapic_eoi_ctx = m;

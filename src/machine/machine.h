@@ -20,8 +20,12 @@
 #define MACHINE_MEMORY_MAX GIB(512)
 
 enum machine_bus { MACHINE_BUS_IDE, MACHINE_BUS_VIRTIO };
-enum machine_boot { MACHINE_BOOT_DISK, MACHINE_BOOT_CDROM, MACHINE_BOOT_FLOPPY,
-                    MACHINE_BOOT_NETWORK };
+enum machine_boot {
+    MACHINE_BOOT_DISK,
+    MACHINE_BOOT_CDROM,
+    MACHINE_BOOT_FLOPPY,
+    MACHINE_BOOT_NETWORK
+};
 
 struct machine_disk {
     const char *path;
@@ -41,11 +45,11 @@ struct machine_config {
     unsigned disk_count;
     const char *cdrom, *floppy;
     enum machine_boot boot;
-    bool debug_exit;          /* port 0xf4, and the test devices that go with it */
-    bool stop_on_reset;       /* the guest's reset ends the machine */
+    bool debug_exit;    /* port 0xf4, and the test devices that go with it */
+    bool stop_on_reset; /* the guest's reset ends the machine */
     bool stop_on_triple_fault;
-    struct chardev serial;    /* the far end of the first serial port */
-    struct chardev debug;     /* … of the debug ports 0x402 and 0xe9 */
+    struct chardev serial; /* the far end of the first serial port */
+    struct chardev debug;  /* … of the debug ports 0x402 and 0xe9 */
 };
 
 /* How a machine came to its end. */

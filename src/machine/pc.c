@@ -308,10 +308,8 @@ static void isa_irq(void *ctx, unsigned n, bool level)
 
 static int make_isa(struct pc *pc, struct error *err)
 {
-    struct piix3_env env = {.pci = pc->pci,
-                            .devfn = PCI_DEVFN(SLOT_SOUTH_BRIDGE, 0),
-                            .irq = isa_irq,
-                            .ctx = pc};
+    struct piix3_env env = {
+        .pci = pc->pci, .devfn = PCI_DEVFN(SLOT_SOUTH_BRIDGE, 0), .irq = isa_irq, .ctx = pc};
 
     (void)err;
     return piix3_new(&env, &pc->isa);
@@ -400,9 +398,8 @@ static int make_kbc(struct pc *pc, struct error *err)
 
 static int make_com1(struct pc *pc, struct error *err)
 {
-    struct ns16550_env env = {.clock = pc->m->clock,
-                              .irq = pc_line(pc, IRQ_FROM_ISA, 4),
-                              .chr = pc->config->serial};
+    struct ns16550_env env = {
+        .clock = pc->m->clock, .irq = pc_line(pc, IRQ_FROM_ISA, 4), .chr = pc->config->serial};
 
     (void)err;
     return ns16550_new(&env, &pc->com1);
@@ -465,8 +462,7 @@ static int make_vga(struct pc *pc, struct error *err)
 
 static struct virtio_env virtio_slot(struct pc *pc, unsigned slot)
 {
-    return (struct virtio_env){
-        .pci = pc->pci, .devfn = PCI_DEVFN(slot, 0), .clock = pc->m->clock};
+    return (struct virtio_env){.pci = pc->pci, .devfn = PCI_DEVFN(slot, 0), .clock = pc->m->clock};
 }
 
 static int make_virtio_blk(struct pc *pc, unsigned n)
@@ -573,9 +569,9 @@ static int make_testdev(struct pc *pc, struct error *err)
 enum wire_space { WIRE_NONE, WIRE_PIO, WIRE_MEM, WIRE_MEM_OVER };
 
 struct wire {
-    const char *name; /* of this instance, in saved state */
+    const char *name;          /* of this instance, in saved state */
     const struct dev_ops *ops; /* NULL: part of the row before it, only mapped */
-    size_t dev; /* offset in struct pc of the pointer to the device */
+    size_t dev;                /* offset in struct pc of the pointer to the device */
     int (*make)(struct pc *pc, struct error *err);
     bool (*want)(const struct pc *pc); /* NULL: always */
     struct wire_map {
@@ -590,72 +586,167 @@ struct wire {
 /* A chip whose outputs move when it is made or reset comes after those that its lines lead to. */
 static const struct wire wiring[] = {
     {"lapic", &lapic_dev_ops, DEV(lapic), make_lapic, want_lapic, {{0}}},
-    {"ioapic", &ioapic_dev_ops, DEV(ioapic), make_ioapic, NULL,
+    {"ioapic",
+     &ioapic_dev_ops,
+     DEV(ioapic),
+     make_ioapic,
+     NULL,
      {{WIRE_MEM, IOAPIC_BASE, IOAPIC_BYTES, &ioapic_io}}},
-    {"i8259", &i8259_dev_ops, DEV(pic), make_pic, NULL,
+    {"i8259",
+     &i8259_dev_ops,
+     DEV(pic),
+     make_pic,
+     NULL,
      {{WIRE_PIO, 0x20, 2, &i8259_master_io},
       {WIRE_PIO, 0xa0, 2, &i8259_slave_io},
       {WIRE_PIO, 0x4d0, 2, &i8259_elcr_io}}},
-    {"hpet", &hpet_dev_ops, DEV(hpet), make_hpet, NULL,
+    {"hpet",
+     &hpet_dev_ops,
+     DEV(hpet),
+     make_hpet,
+     NULL,
      {{WIRE_MEM, HPET_BASE, HPET_BYTES, &hpet_io}}},
-    {"i8254", &i8254_dev_ops, DEV(pit), make_pit, NULL,
+    {"i8254",
+     &i8254_dev_ops,
+     DEV(pit),
+     make_pit,
+     NULL,
      {{WIRE_PIO, 0x40, 4, &i8254_io}, {WIRE_PIO, 0x61, 1, &i8254_port61_io}}},
     {"mc146818", &mc146818_dev_ops, DEV(rtc), make_rtc, NULL, {{WIRE_PIO, 0x70, 4, &mc146818_io}}},
-    {"i440fx", &i440fx_dev_ops, DEV(bridge), make_bridge, NULL,
+    {"i440fx",
+     &i440fx_dev_ops,
+     DEV(bridge),
+     make_bridge,
+     NULL,
      {{WIRE_PIO, 0xcf8, 8, &i440fx_config_io}}},
     {"piix3", &piix3_dev_ops, DEV(isa), make_isa, NULL, {{0}}},
     {"ide", &ide_pci_dev_ops, DEV(ide), make_ide, NULL, {{0}}},
-    {"ide-primary", NULL, DEV(ide_primary), NULL, NULL,
+    {"ide-primary",
+     NULL,
+     DEV(ide_primary),
+     NULL,
+     NULL,
      {{WIRE_PIO, 0x1f0, 8, &ide_command_io}, {WIRE_PIO, 0x3f6, 1, &ide_control_io}}},
-    {"ide-secondary", NULL, DEV(ide_secondary), NULL, NULL,
+    {"ide-secondary",
+     NULL,
+     DEV(ide_secondary),
+     NULL,
+     NULL,
      {{WIRE_PIO, 0x170, 8, &ide_command_io}, {WIRE_PIO, 0x376, 1, &ide_control_io}}},
     {"piix4-pm", &piix4_pm_dev_ops, DEV(pm), make_pm, NULL, {{WIRE_PIO, 0xb2, 2, &piix4_apm_io}}},
-    {"port92", &port92_dev_ops, DEV(port92), make_port92, NULL,
-     {{WIRE_PIO, 0x92, 1, &port92_io}}},
+    {"port92", &port92_dev_ops, DEV(port92), make_port92, NULL, {{WIRE_PIO, 0x92, 1, &port92_io}}},
     {"ps2kbd", &ps2kbd_dev_ops, DEV(kbd), make_kbd, NULL, {{0}}},
     {"ps2mouse", &ps2mouse_dev_ops, DEV(mouse), make_mouse, NULL, {{0}}},
-    {"i8042", &i8042_dev_ops, DEV(kbc), make_kbc, NULL,
+    {"i8042",
+     &i8042_dev_ops,
+     DEV(kbc),
+     make_kbc,
+     NULL,
      {{WIRE_PIO, 0x60, 1, &i8042_data_io}, {WIRE_PIO, 0x64, 1, &i8042_command_io}}},
     {"com1", &ns16550_dev_ops, DEV(com1), make_com1, NULL, {{WIRE_PIO, 0x3f8, 8, &ns16550_io}}},
     {"com2", &ns16550_dev_ops, DEV(com2), make_com2, NULL, {{WIRE_PIO, 0x2f8, 8, &ns16550_io}}},
-    {"i8237", &i8237_dev_ops, DEV(dma), make_dma, NULL,
+    {"i8237",
+     &i8237_dev_ops,
+     DEV(dma),
+     make_dma,
+     NULL,
      {{WIRE_PIO, 0x00, 16, &i8237_first_io},
       {WIRE_PIO, 0xc0, 32, &i8237_second_io},
       {WIRE_PIO, 0x80, 16, &i8237_page_io}}},
-    {"fdc", &fdc_dev_ops, DEV(fdc), make_fdc, NULL,
+    {"fdc",
+     &fdc_dev_ops,
+     DEV(fdc),
+     make_fdc,
+     NULL,
      {{WIRE_PIO, 0x3f0, 6, &fdc_io}, {WIRE_PIO, 0x3f7, 1, &fdc_dir_io}}},
-    {"fw-cfg", &fw_cfg_dev_ops, DEV(fw_cfg), make_fw_cfg, NULL,
+    {"fw-cfg",
+     &fw_cfg_dev_ops,
+     DEV(fw_cfg),
+     make_fw_cfg,
+     NULL,
      {{WIRE_PIO, 0x510, FW_CFG_PORTS, &fw_cfg_io}}},
-    {"vga", &vga_dev_ops, DEV(vga), make_vga, NULL,
+    {"vga",
+     &vga_dev_ops,
+     DEV(vga),
+     make_vga,
+     NULL,
      {{WIRE_PIO, VGA_PORTS_BASE, VGA_PORTS, &vga_port_io},
       {WIRE_PIO, VGA_VBE_BASE, VGA_VBE_PORTS, &vga_vbe_io},
       {WIRE_MEM_OVER, VGA_WINDOW_BASE, VGA_WINDOW_BYTES, &vga_window_io}}},
-    {"virtio-blk.0", &virtio_blk_dev_ops, DEV(virtio_blk[0]), make_virtio_blk_0, want_virtio_blk_0,
+    {"virtio-blk.0",
+     &virtio_blk_dev_ops,
+     DEV(virtio_blk[0]),
+     make_virtio_blk_0,
+     want_virtio_blk_0,
      {{0}}},
-    {"virtio-blk.1", &virtio_blk_dev_ops, DEV(virtio_blk[1]), make_virtio_blk_1, want_virtio_blk_1,
+    {"virtio-blk.1",
+     &virtio_blk_dev_ops,
+     DEV(virtio_blk[1]),
+     make_virtio_blk_1,
+     want_virtio_blk_1,
      {{0}}},
-    {"virtio-blk.2", &virtio_blk_dev_ops, DEV(virtio_blk[2]), make_virtio_blk_2, want_virtio_blk_2,
+    {"virtio-blk.2",
+     &virtio_blk_dev_ops,
+     DEV(virtio_blk[2]),
+     make_virtio_blk_2,
+     want_virtio_blk_2,
      {{0}}},
-    {"virtio-blk.3", &virtio_blk_dev_ops, DEV(virtio_blk[3]), make_virtio_blk_3, want_virtio_blk_3,
+    {"virtio-blk.3",
+     &virtio_blk_dev_ops,
+     DEV(virtio_blk[3]),
+     make_virtio_blk_3,
+     want_virtio_blk_3,
      {{0}}},
-    {"virtio-blk.4", &virtio_blk_dev_ops, DEV(virtio_blk[4]), make_virtio_blk_4, want_virtio_blk_4,
+    {"virtio-blk.4",
+     &virtio_blk_dev_ops,
+     DEV(virtio_blk[4]),
+     make_virtio_blk_4,
+     want_virtio_blk_4,
      {{0}}},
-    {"virtio-blk.5", &virtio_blk_dev_ops, DEV(virtio_blk[5]), make_virtio_blk_5, want_virtio_blk_5,
+    {"virtio-blk.5",
+     &virtio_blk_dev_ops,
+     DEV(virtio_blk[5]),
+     make_virtio_blk_5,
+     want_virtio_blk_5,
      {{0}}},
-    {"virtio-blk.6", &virtio_blk_dev_ops, DEV(virtio_blk[6]), make_virtio_blk_6, want_virtio_blk_6,
+    {"virtio-blk.6",
+     &virtio_blk_dev_ops,
+     DEV(virtio_blk[6]),
+     make_virtio_blk_6,
+     want_virtio_blk_6,
      {{0}}},
-    {"virtio-blk.7", &virtio_blk_dev_ops, DEV(virtio_blk[7]), make_virtio_blk_7, want_virtio_blk_7,
+    {"virtio-blk.7",
+     &virtio_blk_dev_ops,
+     DEV(virtio_blk[7]),
+     make_virtio_blk_7,
+     want_virtio_blk_7,
      {{0}}},
     {"virtio-rng", &virtio_rng_dev_ops, DEV(rng), make_rng, NULL, {{0}}},
     {"virtio-balloon", &virtio_balloon_dev_ops, DEV(balloon), make_balloon, NULL, {{0}}},
     {"virtio-console", &virtio_console_dev_ops, DEV(console), make_console, NULL, {{0}}},
-    {"debug-bochs", &debugcon_dev_ops, DEV(debug_bochs), make_debug_bochs, want_debug,
+    {"debug-bochs",
+     &debugcon_dev_ops,
+     DEV(debug_bochs),
+     make_debug_bochs,
+     want_debug,
      {{WIRE_PIO, 0xe9, 1, &debugcon_io}}},
-    {"debug-bios", &debugcon_dev_ops, DEV(debug_bios), make_debug_bios, want_debug,
+    {"debug-bios",
+     &debugcon_dev_ops,
+     DEV(debug_bios),
+     make_debug_bios,
+     want_debug,
      {{WIRE_PIO, 0x402, 1, &debugcon_io}}},
-    {"debug-exit", &debugcon_dev_ops, DEV(debug_exit), make_debug_exit, want_debug_exit,
+    {"debug-exit",
+     &debugcon_dev_ops,
+     DEV(debug_exit),
+     make_debug_exit,
+     want_debug_exit,
      {{WIRE_PIO, 0xf4, 4, &debugcon_exit_io}}},
-    {"testdev", &testdev_dev_ops, DEV(testdev), make_testdev, want_debug_exit,
+    {"testdev",
+     &testdev_dev_ops,
+     DEV(testdev),
+     make_testdev,
+     want_debug_exit,
      {{WIRE_PIO, 0xe0, 4, &testdev_latch_io},
       {WIRE_PIO, 0x2000, TESTDEV_IRQS, &testdev_irq_io},
       {WIRE_MEM, TESTDEV_MEM_BASE, TESTDEV_MEM_BYTES, &testdev_mem_io}}},
@@ -720,10 +811,8 @@ static int memory_lay(struct pc *pc)
 
     if (r < 0)
         return r;
-    pc->ram_low = (struct region){.name = "ram",
-                                  .size_bytes = m->low_ram_bytes,
-                                  .kind = REGION_RAM,
-                                  .ram_offset = offset};
+    pc->ram_low = (struct region){
+        .name = "ram", .size_bytes = m->low_ram_bytes, .kind = REGION_RAM, .ram_offset = offset};
     r = bus_add(m->mem, &pc->ram_low);
     if (r < 0 || !m->high_ram_bytes)
         return r;

@@ -18,8 +18,14 @@
 #define PC_LINUX_PARTS 5
 
 /* Who drives an interrupt line: inputs of its wired OR. */
-enum irq_source { IRQ_FROM_ISA, IRQ_FROM_PCI, IRQ_FROM_SCI, IRQ_FROM_HPET, IRQ_FROM_TEST,
-                  IRQ_FROM_FERR };
+enum irq_source {
+    IRQ_FROM_ISA,
+    IRQ_FROM_PCI,
+    IRQ_FROM_SCI,
+    IRQ_FROM_HPET,
+    IRQ_FROM_TEST,
+    IRQ_FROM_FERR
+};
 
 /* A file in memory. */
 struct blob {

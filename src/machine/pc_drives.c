@@ -117,8 +117,9 @@ static int cd_eject(struct pc *pc, bool force, struct error *err)
     int r = ide_eject(pc->ide_secondary, 0, force);
 
     if (r == -EBUSY)
-        return error_set(err, r, "the guest has locked the tray and was asked to open it; try "
-                                 "again, or give \"force\": true");
+        return error_set(err, r,
+                         "the guest has locked the tray and was asked to open it; try "
+                         "again, or give \"force\": true");
     if (r == 0 && pc->cdrom) {
         blk_drain(pc->cdrom);
         pc->cdrom = blk_close(pc->cdrom);

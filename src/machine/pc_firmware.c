@@ -217,8 +217,7 @@ int firmware_fw_cfg(struct pc *pc, struct error *err)
         (r = fw_cfg_add_u32(cfg, FW_CFG_IRQ0_OVERRIDE, 1)) < 0 ||
         (r = fw_files_e820(cfg, m->low_ram_bytes, m->high_ram_bytes)) < 0 ||
         (r = fw_files_boot_menu(cfg, 0)) < 0 || (r = fw_files_system_states(cfg)) < 0 ||
-        (r = boot_order(pc)) < 0 || (r = boot_linux_fw_cfg(pc)) < 0 ||
-        (r = tables_install(pc)) < 0)
+        (r = boot_order(pc)) < 0 || (r = boot_linux_fw_cfg(pc)) < 0 || (r = tables_install(pc)) < 0)
         return error_set(err, r, "tables for the firmware: %s", strerror(-r));
     return 0;
 }

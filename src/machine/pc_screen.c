@@ -8,7 +8,6 @@
 
 #include "hw/display/vga.h"
 
-
 void machine_screen_size(struct machine *m, unsigned *ret_width, unsigned *ret_height)
 {
     const struct surface *surface = vga_refresh(m->pc->vga);

@@ -35,8 +35,7 @@ static void cpu_sleep(struct machine_cpu *cpu)
 {
     atomic_store(&cpu->sleeping, true);
     pthread_mutex_lock(&cpu->lock);
-    while (!cpu->poked && !atomic_load(&cpu->m->hold) &&
-           !ops_of(cpu->m)->vcpu_runnable(cpu->vcpu))
+    while (!cpu->poked && !atomic_load(&cpu->m->hold) && !ops_of(cpu->m)->vcpu_runnable(cpu->vcpu))
         pthread_cond_wait(&cpu->wake, &cpu->lock);
     cpu->poked = false;
     pthread_mutex_unlock(&cpu->lock);

@@ -36,10 +36,9 @@ static int cmd_status(struct commands *c, json_t *args, json_t **ret_value, stru
 
     (void)args;
     (void)err;
-    *ret_value =
-        json_pack("{s:s, s:s, s:s, s:I}", "name", c->name, "state", state, "engine",
-                  machine_engine_name(c->machine), "time-ns",
-                  (json_int_t)machine_time_ns(c->machine));
+    *ret_value = json_pack("{s:s, s:s, s:s, s:I}", "name", c->name, "state", state, "engine",
+                           machine_engine_name(c->machine), "time-ns",
+                           (json_int_t)machine_time_ns(c->machine));
     return 0;
 }
 
@@ -188,8 +187,8 @@ static int cmd_screenshot(struct commands *c, json_t *args, json_t **ret_value, 
     if (r < 0)
         return r;
     if (path) {
-        *ret_value = json_pack("{s:s, s:i, s:i}", "path", path, "width", (int)width, "height",
-                               (int)height);
+        *ret_value =
+            json_pack("{s:s, s:i, s:i}", "path", path, "width", (int)width, "height", (int)height);
         return write_file(path, png, len, err);
     }
     text = base64(png, len);
@@ -233,10 +232,10 @@ static int cmd_send_keys(struct commands *c, json_t *args, json_t **ret_value, s
     (void)ret_value;
     if (!keys || json_array_size(keys) > CHORDS_MAX)
         return error_set(err, -EINVAL, "keys: give an array of at most %u strings", CHORDS_MAX);
+    json_array_foreach(keys, i, chord) if (!json_is_string(chord)) return error_set(
+        err, -EINVAL, "keys: give strings such as \"ctrl-alt-delete\"");
     json_array_foreach(keys, i, chord)
-        if (!json_is_string(chord))
-            return error_set(err, -EINVAL, "keys: give strings such as \"ctrl-alt-delete\"");
-    json_array_foreach(keys, i, chord) {
+    {
         int r = typist_chord(c->typist, json_string_value(chord), err);
         if (r < 0)
             return r;
@@ -302,13 +301,10 @@ static int check_argument(const struct command *command, const char *name, json_
             continue;
         switch (known[len + 1]) {
         case 's':
-            return json_is_string(value)
-                       ? 0
-                       : error_set(err, -EINVAL, "%s: give a string", name);
+            return json_is_string(value) ? 0 : error_set(err, -EINVAL, "%s: give a string", name);
         case 'b':
-            return json_is_boolean(value)
-                       ? 0
-                       : error_set(err, -EINVAL, "%s: give true or false", name);
+            return json_is_boolean(value) ? 0
+                                          : error_set(err, -EINVAL, "%s: give true or false", name);
         default:
             return json_is_array(value) ? 0 : error_set(err, -EINVAL, "%s: give an array", name);
         }
@@ -325,7 +321,8 @@ int commands_execute(void *ctx, const char *name, json_t *arguments, json_t **re
     for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
         if (strcmp(commands[i].name, name))
             continue;
-        json_object_foreach(arguments, key, value) {
+        json_object_foreach(arguments, key, value)
+        {
             int r = check_argument(&commands[i], key, value, err);
             if (r < 0)
                 return r;

@@ -74,9 +74,13 @@ static json_t *answer_request(json_t *request, control_execute *execute, void *c
         return answer_error(-EINVAL, "\"execute\": give the name of a command");
     if (arguments && !json_is_object(arguments))
         return answer_error(-EINVAL, "\"arguments\": give an object");
-    json_object_foreach(request, key, member)
-        if (strcmp(key, "execute") && strcmp(key, "arguments") && strcmp(key, "id"))
-            return answer_error(-EINVAL, "a request has execute, arguments and id only");
+    json_object_foreach(
+        request, key,
+        member) if (strcmp(key, "execute") && strcmp(key, "arguments") &&
+                    strcmp(
+                        key,
+                        "id")) return answer_error(-EINVAL,
+                                                   "a request has execute, arguments and id only");
     arguments = arguments ? json_incref(arguments) : json_object();
     r = execute(ctx, json_string_value(name), arguments, &value, &err);
     json_decref(arguments);

@@ -255,9 +255,8 @@ static int set_line(char **where, const char *option, const char *value, struct 
 {
     if (strcmp(value, "stdio") && strcmp(value, "null") && !has_path(value, "file=") &&
         !has_path(value, "unix="))
-        return error_set(err, -EINVAL,
-                         "--%s: '%s' is not one of stdio, null, file=PATH, unix=PATH", option,
-                         value);
+        return error_set(err, -EINVAL, "--%s: '%s' is not one of stdio, null, file=PATH, unix=PATH",
+                         option, value);
     return set_string(where, value);
 }
 
@@ -440,7 +439,8 @@ static int json_disk(struct definition *def, json_t *value, struct error *err)
         return set_disk(def, json_string_value(value), err);
     if (!json_is_object(value))
         return error_set(err, -EINVAL, "disk: give a string, or an object with \"file\"");
-    json_object_foreach(value, key, member) {
+    json_object_foreach(value, key, member)
+    {
         if (!strcmp(key, "file") && json_is_string(member)) {
             file = json_string_value(member);
         } else if (!strcmp(key, "bus") && json_is_string(member)) {
@@ -470,7 +470,8 @@ static int json_option(struct definition *def, const struct option *option, json
     if (!strcmp(option->name, "disk")) {
         if (!json_is_array(value))
             return json_disk(def, value, err);
-        json_array_foreach(value, i, one) {
+        json_array_foreach(value, i, one)
+        {
             r = json_disk(def, one, err);
             if (r < 0)
                 return r;
@@ -503,7 +504,8 @@ int definition_parse_json(struct definition *def, const char *text, size_t len_b
         return error_set(err, -EINVAL, "line %d: not JSON: %s", jerr.line, jerr.text);
     if (!json_is_object(root))
         r = error_set(err, -EINVAL, "not a JSON object");
-    json_object_foreach(root, key, value) {
+    json_object_foreach(root, key, value)
+    {
         const struct option *option = option_find(key, strlen(key));
 
         if (!option || option->set == set_definition)
@@ -580,6 +582,6 @@ void definition_to_config(const struct definition *def, struct machine_config *r
         .stop_on_triple_fault = def->stop_on_triple_fault,
     };
     for (unsigned i = 0; i < def->disk_count; i++)
-        ret_config->disks[i] = (struct machine_disk){
-            def->disks[i].path, def->disks[i].bus, def->disks[i].readonly};
+        ret_config->disks[i] =
+            (struct machine_disk){def->disks[i].path, def->disks[i].bus, def->disks[i].readonly};
 }

@@ -22,10 +22,10 @@ struct definition {
     char *cdrom, *floppy;
     enum machine_boot boot;
     bool boot_given;
-    char *serial;  /* "stdio", "null", "file=PATH", "unix=PATH" */
-    char *display; /* "none", "vnc=ADDR:PORT" */
+    char *serial;        /* "stdio", "null", "file=PATH", "unix=PATH" */
+    char *display;       /* "none", "vnc=ADDR:PORT" */
     char *debug_console; /* NULL, or as serial */
-    char *control; /* NULL, or the path of the socket */
+    char *control;       /* NULL, or the path of the socket */
     bool debug_exit, stop_on_reset, stop_on_triple_fault;
 };
 

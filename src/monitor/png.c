@@ -11,10 +11,8 @@
 int png_encode(const uint32_t *pixels, unsigned width, unsigned height, uint8_t **ret_data,
                size_t *ret_len_bytes)
 {
-    png_image image = {.version = PNG_IMAGE_VERSION,
-                       .width = width,
-                       .height = height,
-                       .format = PNG_FORMAT_RGB};
+    png_image image = {
+        .version = PNG_IMAGE_VERSION, .width = width, .height = height, .format = PNG_FORMAT_RGB};
     AUTO_FREE uint8_t *rgb = malloc((size_t)width * height * 3);
     AUTO_FREE uint8_t *data = NULL;
     png_alloc_size_t len;

@@ -60,8 +60,7 @@ static void on_pointer(int mask, int x, int y, rfbClientPtr client)
     struct vnc *vnc = client->screen->screenData;
     int dx = vnc->mouse_known ? x - vnc->mouse_x : 0, dy = vnc->mouse_known ? y - vnc->mouse_y : 0;
     int dz = (mask & 16 ? 1 : 0) - (mask & 8 ? 1 : 0);
-    unsigned buttons =
-        (mask & 1 ? 1u : 0) | (mask & 4 ? 2u : 0) | (mask & 2 ? 4u : 0);
+    unsigned buttons = (mask & 1 ? 1u : 0) | (mask & 4 ? 2u : 0) | (mask & 2 ? 4u : 0);
 
     vnc->mouse_x = x;
     vnc->mouse_y = y;
@@ -119,8 +118,7 @@ static void picture_update(struct vnc *vnc)
     machine_lock(vnc->machine);
     machine_screen_size(vnc->machine, &width, &height);
     if (width == vnc->width && height == vnc->height)
-        changed =
-            machine_screen_draw(vnc->machine, vnc->pixels, width, height, vnc->refresh);
+        changed = machine_screen_draw(vnc->machine, vnc->pixels, width, height, vnc->refresh);
     machine_unlock(vnc->machine);
     if (width != vnc->width || height != vnc->height) {
         if (width && height && width <= SIZE_MAX_PIXELS && height <= SIZE_MAX_PIXELS)

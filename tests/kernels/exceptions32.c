@@ -14,7 +14,10 @@ static void faults(void)
 {
     uint32_t bounds[2] = {10, 20};
 
-    TRY("xorl %%edx, %%edx; movl $1, %%eax; xorl %%ecx, %%ecx; divl %%ecx", : : : "eax", "ecx", "edx");
+    TRY("xorl %%edx, %%edx; movl $1, %%eax; xorl %%ecx, %%ecx; divl %%ecx",
+        :
+        :
+        : "eax", "ecx", "edx");
     CHECK_TRAP(VEC_DE, 0);
     TRY("movl $0x80000000, %%eax; cltd; movl $-1, %%ecx; idivl %%ecx", : : : "eax", "ecx", "edx");
     CHECK_TRAP(VEC_DE, 0);
@@ -292,7 +295,7 @@ static void limits(void)
 
 static void segment_types(void)
 {
-    gdt[SEL_FREE / 8] = descriptor(0, 0xfffff, 0x90, 0xc); /* read-only data */
+    gdt[SEL_FREE / 8] = descriptor(0, 0xfffff, 0x90, 0xc);                   /* read-only data */
     TRY("movl $0, %%eax; movw %%ax, %%gs; movl %%gs:0, %%eax", : : : "eax"); /* null segment */
     CHECK_TRAP(VEC_GP, 0);
     asm volatile("movw %w0, %%gs" : : "r"(SEL_FREE));
@@ -311,7 +314,9 @@ static void reserved_bits(void)
     CHECK_TRAP(VEC_GP, 0);
     TRY("wrmsr", : : "c"(0x12345), "a"(0), "d"(0));
     CHECK_TRAP(VEC_GP, 0);
-    TRY("movl %0, %%cr0", : : "r"((cr0_get() & ~(word)0x40000000) | 0x20000000)); /* NW without CD */
+    TRY("movl %0, %%cr0",
+        :
+        : "r"((cr0_get() & ~(word)0x40000000) | 0x20000000)); /* NW without CD */
     CHECK_TRAP(VEC_GP, 0);
     TRY("movl %0, %%cr4", : : "r"(cr4_get() | 0x8000)); /* reserved */
     CHECK_TRAP(VEC_GP, 0);

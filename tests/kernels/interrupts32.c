@@ -221,7 +221,9 @@ static void shadows(void)
     /* POPF has no shadow. */
     self_ipi(0x55);
     asm volatile("movl $1f, %0; pushf; orl $0x200, (%%esp); popf; 1: nop; cli"
-                 : "=r"(at) : : "memory", "cc");
+                 : "=r"(at)
+                 :
+                 : "memory", "cc");
     CHECK_EQ(ordered, 3);
     CHECK_EQ(last_ip, at);
 }

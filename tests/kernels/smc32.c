@@ -51,7 +51,7 @@ static void immediate(void)
 static void same_block(void)
 {
     static const uint8_t program[] = {
-        0xc6, 0x05, 0, 0, 0, 0, 0x42, /* mov byte [target], 42 */
+        0xc6, 0x05, 0,    0,    0,    0, 0x42, /* mov byte [target], 42 */
         0xb8, 0x00, 0x00, 0x00, 0x00, /* mov eax, 0: target is its first byte of the number */
         0xc3,
     };
@@ -69,12 +69,12 @@ static void same_block(void)
 static void in_a_loop(void)
 {
     static const uint8_t program[] = {
-        0x31, 0xc0,             /* xor eax, eax */
-        0xb9, 0x10, 0, 0, 0,    /* mov ecx, 16 */
-        0x83, 0xc0, 0x01,       /* again: add eax, 1 */
-        0xfe, 0x05, 0, 0, 0, 0, /* inc byte [the 1] */
-        0x49,                   /* dec ecx */
-        0x75, 0xf4,             /* jnz again */
+        0x31, 0xc0,                /* xor eax, eax */
+        0xb9, 0x10, 0,    0, 0,    /* mov ecx, 16 */
+        0x83, 0xc0, 0x01,          /* again: add eax, 1 */
+        0xfe, 0x05, 0,    0, 0, 0, /* inc byte [the 1] */
+        0x49,                      /* dec ecx */
+        0x75, 0xf4,                /* jnz again */
         0xc3,
     };
     uint32_t target = (uint32_t)code + 9;

@@ -108,7 +108,9 @@ static void __attribute__((naked)) sysenter_entry(void)
 static void user_sysenter(void)
 {
     asm volatile("leaq 1f(%%rip), %%rdx; movq %%rsp, %%rcx; sysenter; 1:"
-                 : : : "rcx", "rdx", "rax", "memory");
+                 :
+                 :
+                 : "rcx", "rdx", "rax", "memory");
     asm volatile("movl %%cs, %%eax; movq %%rax, %0" : "=m"(user_cs) : : "rax");
     USER_LEAVE();
 }
@@ -184,7 +186,9 @@ static void stack_fault(void)
     trap_expect();
     asm volatile("movq %%rbp, %%rdx; movq $1f, trap_resume; movq %0, %%rbp; movq (%%rbp), %%rax;"
                  "1: movq %%rdx, %%rbp; movq $0, trap_resume"
-                 : : "r"(NON_CANONICAL) : "rax", "rdx", "memory");
+                 :
+                 : "r"(NON_CANONICAL)
+                 : "rax", "rdx", "memory");
     CHECK_TRAP(VEC_SS, 0);
 }
 

@@ -6,9 +6,15 @@
  */
 #include "lib/kernel.h"
 
-enum { SEL_TASK = SEL_FREE, SEL_TASK_GATE = SEL_FREE + 8, SEL_CALL_GATE = SEL_FREE + 16,
-       SEL_TASK2 = SEL_FREE + 24, SEL_LDT = SEL_FREE + 32, SEL_RING1_CODE = SEL_FREE + 40,
-       SEL_RING1_DATA = SEL_FREE + 48 };
+enum {
+    SEL_TASK = SEL_FREE,
+    SEL_TASK_GATE = SEL_FREE + 8,
+    SEL_CALL_GATE = SEL_FREE + 16,
+    SEL_TASK2 = SEL_FREE + 24,
+    SEL_LDT = SEL_FREE + 32,
+    SEL_RING1_CODE = SEL_FREE + 40,
+    SEL_RING1_DATA = SEL_FREE + 48
+};
 
 static struct tss task;
 static uint8_t task_stack[4096] __attribute__((aligned(16)));
@@ -57,7 +63,8 @@ static void call_and_return(void)
 
     task_setup(nested_task);
     task_runs = 0;
-    TRY("movl $0x11223344, %%ebx; stc; lcall %1, $0; pushf; popl %0; cmpl $0x11223344, %%ebx; je 1f; ud2; 1:",
+    TRY("movl $0x11223344, %%ebx; stc; lcall %1, $0; pushf; popl %0; cmpl $0x11223344, %%ebx; je "
+        "1f; ud2; 1:",
         : "=m"(flags)
         : "i"(SEL_TASK)
         : "ebx", "cc");
@@ -210,8 +217,8 @@ static void call_gates(void)
 {
     uint32_t target = (uint32_t)gate_target;
 
-    gdt[SEL_CALL_GATE / 8] = (target & 0xffff) | (uint64_t)SEL_CODE << 16 |
-                             0x0000ec0200000000ULL | (uint64_t)(target >> 16) << 48;
+    gdt[SEL_CALL_GATE / 8] = (target & 0xffff) | (uint64_t)SEL_CODE << 16 | 0x0000ec0200000000ULL |
+                             (uint64_t)(target >> 16) << 48;
     gate_args[0] = gate_args[1] = 0;
     user_run(user_call_gate);
     CHECK_TRAP(VEC_LEAVE, 0);

@@ -48,17 +48,22 @@ static void pm_wait(uint32_t ticks)
 
 static bool near(uint64_t have, uint64_t want)
 {
-    bool ok = have * 10 >= want * 8 && have * 10 <= want * 13;
-
-    if (!ok) {
-        print("have ");
-        print_hex((word)have);
-        print(" want ");
-        print_hex((word)want);
-        print("\n");
-    }
-    return ok;
+    return have * 10 >= want * 8 && have * 10 <= want * 12;
 }
+
+/* A host that is busy may take the processor away in the middle: measure until it did not. */
+#define TRIES 20
+#define CHECK_NEAR(measure, want)                                                                  \
+    do {                                                                                           \
+        uint64_t near_have_ = 0;                                                                   \
+        for (unsigned near_try_ = 0; near_try_ < TRIES; near_try_++) {                             \
+            near_have_ = (measure);                                                                \
+            if (near(near_have_, want))                                                            \
+                break;                                                                             \
+        }                                                                                          \
+        if (!near(near_have_, want))                                                               \
+            check_eq_failed(__LINE__, #measure, (word)near_have_, (word)(want));                   \
+    } while (0)
 
 static uint16_t pit_read(unsigned n)
 {
@@ -69,18 +74,23 @@ static uint16_t pit_read(unsigned n)
     return (uint16_t)(lo | inb((uint16_t)(0x40 + n)) << 8);
 }
 
+static uint16_t pit_counts(void)
+{
+    uint16_t before = pit_read(2);
+
+    pm_wait(PM_HZ / 50);
+    return (uint16_t)(before - pit_read(2));
+}
+
 static void pit(void)
 {
-    uint16_t before, after;
+    uint16_t before;
 
     outb(0x61, (uint8_t)((inb(0x61) & ~2) | 1)); /* gate of counter 2 */
-    outb(0x43, 0xb4);                             /* mode 2 */
+    outb(0x43, 0xb4);                            /* mode 2 */
     outb(0x42, 0xff);
     outb(0x42, 0xff);
-    before = pit_read(2);
-    pm_wait(PM_HZ / 50); /* 20 ms are 23,864 counts */
-    after = pit_read(2);
-    CHECK(near((uint16_t)(before - after), 23864));
+    CHECK_NEAR(pit_counts(), 23864); /* in 20 ms */
     /* Mode 0 on counter 2: OUT can be seen in port 61. */
     outb(0x43, 0xb0);
     outb(0x42, 0x10);
@@ -113,9 +123,9 @@ static void rtc(void)
     uint8_t second;
 
     CHECK(cmos(0x0d) & 0x80);
-    for (spin = 0; spin < 3000000 && !(cmos(0x0a) & 0x80); spin++)
+    for (spin = 0; spin < 30000000 && !(cmos(0x0a) & 0x80); spin++)
         ;
-    CHECK(spin < 3000000); /* update in progress is seen each second */
+    CHECK(spin < 30000000); /* update in progress is seen each second */
     while (cmos(0x0a) & 0x80)
         ;
     second = cmos(0);
@@ -134,18 +144,25 @@ static void rtc(void)
     outb(0x71, (uint8_t)(cmos(0x0b) & ~0x40));
 }
 
+static volatile uint32_t *const counter = (uint32_t *)(HPET + 0xf0);
+
+static uint32_t hpet_counts(void)
+{
+    uint32_t before = *counter;
+
+    pm_wait(PM_HZ / 50);
+    return *counter - before;
+}
+
 static void hpet(void)
 {
-    volatile uint32_t *capabilities = (uint32_t *)HPET, *config = (uint32_t *)(HPET + 0x10),
-                      *counter = (uint32_t *)(HPET + 0xf0);
+    volatile uint32_t *capabilities = (uint32_t *)HPET, *config = (uint32_t *)(HPET + 0x10);
     uint32_t period = capabilities[1], before, hz; /* femtoseconds a tick */
 
     CHECK(period > 0 && period <= 100000000);
     hz = 1000000000u / (period / 1000000);
     *config |= 1;
-    before = *counter;
-    pm_wait(PM_HZ / 50);
-    CHECK(near(*counter - before, hz / 50));
+    CHECK_NEAR(hpet_counts(), hz / 50);
     *config &= ~1u;
     before = *counter;
     pm_wait(PM_HZ / 1000);
@@ -154,6 +171,13 @@ static void hpet(void)
 
 static uint32_t apic_hz;
 
+static uint32_t apic_counts(void)
+{
+    apic_write(0x380, 0xffffffff);
+    pm_wait(PM_HZ / 50);
+    return 0xffffffff - apic_read(0x390);
+}
+
 static void one_shot(void)
 {
     trap_handle(0x40, on_timer);
@@ -161,9 +185,7 @@ static void one_shot(void)
     apic_write(0xf0, 0x1ff);
     apic_write(0x3e0, 0xb); /* divide by 1 */
     apic_write(0x320, 0x10000);
-    apic_write(0x380, 0xffffffff);
-    pm_wait(PM_HZ / 50);
-    apic_hz = (0xffffffff - apic_read(0x390)) * 50;
+    apic_hz = apic_counts() * 50;
     CHECK(apic_hz > 1000000);
     apic_write(0x320, 0x40);
     hits = 0;
@@ -175,9 +197,7 @@ static void one_shot(void)
     CHECK_EQ(apic_read(0x390), 0);
     apic_write(0x3e0, 3); /* by 16 */
     apic_write(0x320, 0x10000);
-    apic_write(0x380, 0xffffffff);
-    pm_wait(PM_HZ / 50);
-    CHECK(near((uint64_t)(0xffffffff - apic_read(0x390)) * 16, apic_hz / 50));
+    CHECK_NEAR((uint64_t)apic_counts() * 16, apic_hz / 50);
     apic_write(0x380, 0);
 }
 
@@ -191,7 +211,7 @@ static void periodic(void)
     pm_wait(PM_HZ / 5); /* 40 of them */
     cli();
     apic_write(0x380, 0);
-    CHECK(hits >= 20 && hits <= 44);
+    CHECK(hits >= 10 && hits <= 60);
     hits = 0;
     sti();
     pm_wait(PM_HZ / 50);

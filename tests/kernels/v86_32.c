@@ -14,8 +14,14 @@ static uint8_t *code = (uint8_t *)CODE;
 
 static void run(const void *program, size_t len, uint32_t flags)
 {
-    struct v86_regs regs = {.cs = CODE >> 4, .ss = STACK_SEG, .sp = 0x1000, .ds = 0x2000,
-                            .es = 0x1111, .fs = 0x2222, .gs = 0x3333, .flags = flags};
+    struct v86_regs regs = {.cs = CODE >> 4,
+                            .ss = STACK_SEG,
+                            .sp = 0x1000,
+                            .ds = 0x2000,
+                            .es = 0x1111,
+                            .fs = 0x2222,
+                            .gs = 0x3333,
+                            .flags = flags};
 
     memcpy(code, program, len);
     v86_run(&regs);
@@ -50,10 +56,10 @@ static void frame(void)
 static void addressing(void)
 {
     static const uint8_t program[] = {
-        0xb8, 0x00, 0x40,       /* mov ax, 4000 */
-        0x8e, 0xd8,             /* mov ds, ax: any value goes, base is 16 times it */
+        0xb8, 0x00, 0x40,             /* mov ax, 4000 */
+        0x8e, 0xd8,                   /* mov ds, ax: any value goes, base is 16 times it */
         0xc6, 0x06, 0x10, 0x00, 0x5a, /* mov byte [10], 5a */
-        0xcd, 0x80,             /* int 80 */
+        0xcd, 0x80,                   /* int 80 */
     };
 
     *(volatile uint8_t *)0x40010 = 0;

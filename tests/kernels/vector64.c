@@ -49,8 +49,9 @@ static bool copied(unsigned from, unsigned to, unsigned len)
                                                                                                    \
             fill(3990, 4240);                                                                      \
             asm volatile(load "\n\t" store                                                         \
-                         : : "r"(source + from), "r"(target + to)                                  \
-                         : "memory", "rax");                                               \
+                         :                                                                         \
+                         : "r"(source + from), "r"(target + to)                                    \
+                         : "memory", "rax");                                                       \
             CHECK(copied(from, to, len));                                                          \
         }                                                                                          \
     }
@@ -73,13 +74,15 @@ static void high_registers(void)
     prepare();
     asm volatile("movups (%0), %%xmm8; movups 16(%0), %%xmm15; movdqa %%xmm8, %%xmm9;"
                  "movups %%xmm9, (%1); movups %%xmm15, 16(%1)"
-                 : : "r"(source), "r"(target + 64)
+                 :
+                 : "r"(source), "r"(target + 64)
                  : "memory");
     CHECK(copied(0, 64, 32));
     prepare();
     asm volatile("leaq -64(%1), %%r13; movq $8, %%r12;"
                  "movups (%0), %%xmm3; movups %%xmm3, (%%r13, %%r12, 8)"
-                 : : "r"(source), "r"(target + 64)
+                 :
+                 : "r"(source), "r"(target + 64)
                  : "memory", "r12", "r13");
     CHECK(copied(0, 64, 16));
 }
@@ -146,7 +149,8 @@ static void save_area(void)
     memset(area, 0, sizeof(area));
     asm volatile("vmovdqu (%0), %%ymm5; xsave (%1); vpxor %%ymm5, %%ymm5, %%ymm5;"
                  "xrstor (%1); vmovdqu %%ymm5, (%2)"
-                 : : "r"(source), "r"(area), "r"(back), "a"(7), "d"(0)
+                 :
+                 : "r"(source), "r"(area), "r"(back), "a"(7), "d"(0)
                  : "memory");
     CHECK(!memcmp(back, source, 32));
     CHECK(!memcmp(area + 160 + 5 * 16, source, 16));

@@ -68,8 +68,9 @@ int kvm_open(int *ret_fd, struct error *err)
     if (fd < 0) {
         r = -errno;
         if (r == -EACCES || r == -EPERM)
-            return error_set(err, r, "/dev/kvm: permission denied; join the group kvm, or use "
-                                     "--engine soft");
+            return error_set(err, r,
+                             "/dev/kvm: permission denied; join the group kvm, or use "
+                             "--engine soft");
         return error_set(err, r, "/dev/kvm: %s; use --engine soft", strerror(-r));
     }
     r = kvm_ioctl_number(fd, KVM_GET_API_VERSION, 0);
@@ -103,9 +104,9 @@ static void kvm_free(struct engine *engine)
 static int vm_new(struct kvm_engine *ke, struct error *err)
 {
     struct kvm_enable_cap split = {.cap = KVM_CAP_SPLIT_IRQCHIP, .args = {KVM_ROUTES}};
-    struct kvm_enable_cap x2apic = {.cap = KVM_CAP_X2APIC_API,
-                                    .args = {KVM_X2APIC_API_USE_32BIT_IDS |
-                                             KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK}};
+    struct kvm_enable_cap x2apic = {
+        .cap = KVM_CAP_X2APIC_API,
+        .args = {KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK}};
     uint64_t identity_map = ADDR_IDENTITY_MAP;
     int r;
 

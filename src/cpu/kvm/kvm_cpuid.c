@@ -24,13 +24,15 @@ struct mask {
 
 static const struct mask masks[] = {
     /* DTES64, DS-CPL, VMX, SMX, EIST, TM2, SDBG, xTPR, PDCM, DCA; DTS, ACPI, TM, PBE */
-    {.leaf = 1, .ecx = BIT(2) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(11) | BIT(14) |
-                       BIT(15) | BIT(18),
+    {.leaf = 1,
+     .ecx = BIT(2) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(11) | BIT(14) | BIT(15) |
+            BIT(18),
      .edx = BIT(21) | BIT(22) | BIT(29) | BIT(31)},
     /* SGX, PQM, MPX, PQE, AVX-512 in all parts, Intel PT */
-    {.leaf = 7, .subleaf = 0,
-     .ebx = BIT(2) | BIT(12) | BIT(14) | BIT(15) | BIT(16) | BIT(17) | BIT(21) | BIT(25) |
-            BIT(26) | BIT(27) | BIT(28) | BIT(30) | BIT(31),
+    {.leaf = 7,
+     .subleaf = 0,
+     .ebx = BIT(2) | BIT(12) | BIT(14) | BIT(15) | BIT(16) | BIT(17) | BIT(21) | BIT(25) | BIT(26) |
+            BIT(27) | BIT(28) | BIT(30) | BIT(31),
      /* PKU, OSPKE, WAITPKG, VBMI, VBMI2, CET_SS, VNNI, BITALG, TME, VPOPCNTDQ, LA57, MAWAU,
         KL, ENQCMD, SGX_LC, PKS */
      .ecx = BIT(1) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(11) | BIT(12) | BIT(13) |
@@ -39,15 +41,19 @@ static const struct mask masks[] = {
      .edx = BIT(2) | BIT(3) | BIT(5) | BIT(8) | BIT(15) | BIT(18) | BIT(19) | BIT(20) | BIT(22) |
             BIT(23) | BIT(24) | BIT(25)},
     /* AVX512_BF16 and what comes after it; AVX-VNNI stays */
-    {.leaf = 7, .subleaf = 1, .eax = BIT(5) | BITS(17, 22) | BIT(26), .ebx = ~0u, .ecx = ~0u,
+    {.leaf = 7,
+     .subleaf = 1,
+     .eax = BIT(5) | BITS(17, 22) | BIT(26),
+     .ebx = ~0u,
+     .ecx = ~0u,
      .edx = ~0u},
     {.leaf = 0xd, .subleaf = 0, .eax = ~XCR0_KEPT, .edx = ~0u},
     /* XSAVES and XFD need supervisor state */
     {.leaf = 0xd, .subleaf = 1, .eax = BIT(3) | BIT(4), .ecx = ~0u, .edx = ~0u},
     /* SVM, SKINIT, WDT, IBS, LWP, TCE, NODEID, PerfCtr parts, MWAITX */
-    {.leaf = 0x80000001, .ecx = BIT(2) | BIT(3) | BIT(10) | BIT(12) | BIT(13) | BIT(15) |
-                                BIT(17) | BIT(19) | BIT(22) | BIT(23) | BIT(24) | BIT(26) |
-                                BIT(27) | BIT(28) | BIT(29)},
+    {.leaf = 0x80000001,
+     .ecx = BIT(2) | BIT(3) | BIT(10) | BIT(12) | BIT(13) | BIT(15) | BIT(17) | BIT(19) | BIT(22) |
+            BIT(23) | BIT(24) | BIT(26) | BIT(27) | BIT(28) | BIT(29)},
 };
 
 /* Leaves that go whole: MONITOR, power, DCA, PMU, RDT, SGX, PT, AMX, key locker, SVM, IBS, SEV. */
@@ -170,7 +176,9 @@ static void add_topology(struct kvm_cpuid2 *cpuid, unsigned index, unsigned vcpu
                                        .index = level,
                                        .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX,
                                        .eax = level == 1 ? shift : 0,
-                                       .ebx = level == 0 ? 1 : level == 1 ? vcpus : 0,
+                                       .ebx = level == 0   ? 1
+                                              : level == 1 ? vcpus
+                                                           : 0,
                                        .ecx = level | (level < 2 ? (level + 1) << 8 : 0),
                                        .edx = index};
     }

@@ -33,8 +33,8 @@ static int slot_tell(struct kvm_engine *ke, unsigned id, const struct kvm_slot *
     struct ram *ram = bus_ram(ke->engine.config.mem);
     struct kvm_userspace_memory_region kernel = {
         .slot = id,
-        .flags = (slot->readonly ? KVM_MEM_READONLY : 0) |
-                 (slot->logging ? KVM_MEM_LOG_DIRTY_PAGES : 0),
+        .flags =
+            (slot->readonly ? KVM_MEM_READONLY : 0) | (slot->logging ? KVM_MEM_LOG_DIRTY_PAGES : 0),
         .guest_phys_addr = slot->gpa,
         .memory_size = slot->size_bytes,
         .userspace_addr = (uintptr_t)(ram->host + slot->ram_offset),

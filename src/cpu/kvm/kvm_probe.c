@@ -30,9 +30,15 @@ struct trial {
 };
 
 /* mov ecx, LOOP_TURNS; 1: dec ecx; jnz 1b; hlt. */
-static const uint8_t loop_code[] = {
-    0xb9, LOOP_TURNS & 255, LOOP_TURNS >> 8 & 255, LOOP_TURNS >> 16 & 255, LOOP_TURNS >> 24,
-    0x49, 0x75, 0xfd, 0xf4};
+static const uint8_t loop_code[] = {0xb9,
+                                    LOOP_TURNS & 255,
+                                    LOOP_TURNS >> 8 & 255,
+                                    LOOP_TURNS >> 16 & 255,
+                                    LOOP_TURNS >> 24,
+                                    0x49,
+                                    0x75,
+                                    0xfd,
+                                    0xf4};
 
 static int trial_setup(struct trial *t, struct error *err)
 {

@@ -24,31 +24,89 @@ typedef uint32_t word;
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 
 enum {
-    SEL_CODE = 0x08, SEL_DATA = 0x10, SEL_UDATA = 0x23,
+    SEL_CODE = 0x08,
+    SEL_DATA = 0x10,
+    SEL_UDATA = 0x23,
 #ifdef __x86_64__
-    SEL_UCODE32 = 0x1b, SEL_UCODE = 0x2b, SEL_TSS = 0x30, SEL_CODE32 = 0x40, SEL_FREE = 0x48,
+    SEL_UCODE32 = 0x1b,
+    SEL_UCODE = 0x2b,
+    SEL_TSS = 0x30,
+    SEL_CODE32 = 0x40,
+    SEL_FREE = 0x48,
 #else
-    SEL_UCODE = 0x1b, SEL_TSS = 0x28, SEL_CODE16 = 0x30, SEL_DATA16 = 0x38, SEL_FREE = 0x40,
+    SEL_UCODE = 0x1b,
+    SEL_TSS = 0x28,
+    SEL_CODE16 = 0x30,
+    SEL_DATA16 = 0x38,
+    SEL_FREE = 0x40,
 #endif
 };
 
 enum {
-    VEC_DE = 0, VEC_DB = 1, VEC_NMI = 2, VEC_BP = 3, VEC_OF = 4, VEC_BR = 5, VEC_UD = 6,
-    VEC_NM = 7, VEC_DF = 8, VEC_TS = 10, VEC_NP = 11, VEC_SS = 12, VEC_GP = 13, VEC_PF = 14,
-    VEC_MF = 16, VEC_AC = 17, VEC_MC = 18, VEC_XM = 19,
+    VEC_DE = 0,
+    VEC_DB = 1,
+    VEC_NMI = 2,
+    VEC_BP = 3,
+    VEC_OF = 4,
+    VEC_BR = 5,
+    VEC_UD = 6,
+    VEC_NM = 7,
+    VEC_DF = 8,
+    VEC_TS = 10,
+    VEC_NP = 11,
+    VEC_SS = 12,
+    VEC_GP = 13,
+    VEC_PF = 14,
+    VEC_MF = 16,
+    VEC_AC = 17,
+    VEC_MC = 18,
+    VEC_XM = 19,
     VEC_LEAVE = 0x80, /* ring 3 is done */
     VEC_NONE = -1,
 };
 
-enum { CR0_PE = 1, CR0_MP = 2, CR0_EM = 4, CR0_TS = 8, CR0_NE = 0x20, CR0_WP = 0x10000,
-       CR0_AM = 0x40000 };
+enum {
+    CR0_PE = 1,
+    CR0_MP = 2,
+    CR0_EM = 4,
+    CR0_TS = 8,
+    CR0_NE = 0x20,
+    CR0_WP = 0x10000,
+    CR0_AM = 0x40000
+};
 #define CR0_PG 0x80000000u
-enum { CR4_VME = 1, CR4_TSD = 4, CR4_DE = 8, CR4_PSE = 0x10, CR4_PAE = 0x20, CR4_PGE = 0x80,
-       CR4_OSFXSR = 0x200, CR4_OSXMMEXCPT = 0x400, CR4_UMIP = 0x800, CR4_FSGSBASE = 0x10000,
-       CR4_PCIDE = 0x20000, CR4_SMEP = 0x100000, CR4_SMAP = 0x200000 };
-enum { FLAG_CF = 1, FLAG_PF = 4, FLAG_AF = 0x10, FLAG_ZF = 0x40, FLAG_SF = 0x80, FLAG_TF = 0x100,
-       FLAG_IF = 0x200, FLAG_DF = 0x400, FLAG_OF = 0x800, FLAG_NT = 0x4000, FLAG_RF = 0x10000,
-       FLAG_VM = 0x20000, FLAG_AC = 0x40000, FLAG_VIF = 0x80000, FLAG_VIP = 0x100000 };
+enum {
+    CR4_VME = 1,
+    CR4_TSD = 4,
+    CR4_DE = 8,
+    CR4_PSE = 0x10,
+    CR4_PAE = 0x20,
+    CR4_PGE = 0x80,
+    CR4_OSFXSR = 0x200,
+    CR4_OSXMMEXCPT = 0x400,
+    CR4_UMIP = 0x800,
+    CR4_FSGSBASE = 0x10000,
+    CR4_PCIDE = 0x20000,
+    CR4_SMEP = 0x100000,
+    CR4_SMAP = 0x200000
+};
+enum {
+    FLAG_CF = 1,
+    FLAG_PF = 4,
+    FLAG_AF = 0x10,
+    FLAG_ZF = 0x40,
+    FLAG_SF = 0x80,
+    FLAG_TF = 0x100,
+    FLAG_IF = 0x200,
+    FLAG_DF = 0x400,
+    FLAG_OF = 0x800,
+    FLAG_NT = 0x4000,
+    FLAG_RF = 0x10000,
+    FLAG_VM = 0x20000,
+    FLAG_AC = 0x40000,
+    FLAG_VIF = 0x80000,
+    FLAG_VIP = 0x100000
+};
 #define MSR_EFER 0xc0000080u
 enum { EFER_SCE = 1, EFER_LME = 0x100, EFER_LMA = 0x400, EFER_NXE = 0x800 };
 
