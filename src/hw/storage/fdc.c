@@ -735,8 +735,10 @@ static void fifo_write(struct fdc *fdc, uint8_t v)
         }
     }
     fdc->command[fdc->params++] = v;
-    if (fdc->params > fdc->expected)
+    if (fdc->params > fdc->expected) {
+        fdc->params = fdc->expected = 0;
         execute(fdc);
+    }
 }
 
 static uint64_t fdc_read(void *dev, uint64_t offset, unsigned size)

@@ -22,10 +22,18 @@
 #include "hw/irq/ioapic.h"
 #include "hw/irq/lapic.h"
 #include "hw/serial/ns16550.h"
+#include "hw/storage/fdc.h"
+#include "hw/storage/i8237.h"
+#include "hw/storage/ide_pci.h"
 #include "hw/timer/hpet.h"
 #include "hw/timer/i8254.h"
 #include "hw/timer/mc146818.h"
+#include "hw/virtio/virtio_balloon.h"
+#include "hw/virtio/virtio_blk.h"
+#include "hw/virtio/virtio_console.h"
+#include "hw/virtio/virtio_rng.h"
 #include "hwtest.h"
+#include "memdisk.h"
 
 #define RAM_BYTES (1u << 20)
 #define STEPS 40000
@@ -40,6 +48,7 @@ struct world {
     struct pci_bus *pci;
     struct ps2kbd *kbd;
     struct ps2mouse *mouse;
+    struct memdisk *disk; /* of the devices that have one */
 };
 
 struct io {
@@ -64,6 +73,22 @@ static uint32_t next_random(void)
     seed ^= seed >> 17;
     seed ^= seed << 5;
     return seed;
+}
+
+/* Numbers such as registers like: small ones, single bits, anything. */
+static uint64_t next_value(void)
+{
+    uint32_t random = next_random();
+    switch (random & 3) {
+    case 0:
+        return random >> 28;
+    case 1:
+        return random >> 24;
+    case 2:
+        return 1ull << (random >> 27);
+    default:
+        return (uint64_t)random << 32 | next_random();
+    }
 }
 
 static void on_wire(void *ctx, unsigned n, bool level)
@@ -153,6 +178,72 @@ MAKE(debugcon, .chr = {.write = on_bytes})
 MAKE(testdev, .irq = on_wire, .ctx = w)
 MAKE(fw_cfg, .mem = w->mem)
 MAKE(vga, .pci = w->pci, .devfn = PCI_DEVFN(2, 0), .clock = w->clock)
+
+#define VIRTIO_ENV {.pci = w->pci, .devfn = PCI_DEVFN(4, 0), .clock = w->clock}
+#define DISK_BYTES 163840 /* also a floppy disk */
+
+static struct blk *new_disk(struct world *w)
+{
+    w->disk = memdisk_new(DISK_BYTES);
+    return &w->disk->blk;
+}
+
+MAKE(virtio_blk, .virtio = VIRTIO_ENV, .blk = new_disk(w), .queues = 2)
+MAKE(virtio_console, .virtio = VIRTIO_ENV, .chr = {.write = on_bytes})
+
+static void *make_virtio_rng(struct world *w)
+{
+    const struct virtio_env env = VIRTIO_ENV;
+    struct virtio_rng *dev;
+    assert_int_equal(virtio_rng_new(&env, &dev), 0);
+    return dev;
+}
+
+static void *make_virtio_balloon(struct world *w)
+{
+    const struct virtio_env env = VIRTIO_ENV;
+    struct virtio_balloon *dev;
+    assert_int_equal(virtio_balloon_new(&env, &dev), 0);
+    return dev;
+}
+
+static void *make_i8237(struct world *w)
+{
+    struct i8237 *dev;
+    assert_int_equal(i8237_new(w->mem, &dev), 0);
+    return dev;
+}
+
+static void *make_fdc(struct world *w)
+{
+    const struct fdc_env env = {.irq = wire(&w->wires, 6), .drives = 2};
+    struct fdc *dev;
+    assert_int_equal(fdc_new(&env, &dev), 0);
+    assert_int_equal(fdc_insert(dev, 0, new_disk(w)), 0);
+    return dev;
+}
+
+static void *make_ide(struct world *w)
+{
+    const struct ide_env env = {.irq = wire(&w->wires, 14), .mem = w->mem};
+    const struct ide_drive_config drives[2] = {{.kind = IDE_DISK, .blk = new_disk(w)},
+                                               {.kind = IDE_CD, .blk = &w->disk->blk}};
+    struct ide *dev;
+    assert_int_equal(ide_new(&env, drives, &dev), 0);
+    return dev;
+}
+
+static void *make_ide_pci(struct world *w)
+{
+    const struct ide_pci_env env = {.pci = w->pci, .devfn = PCI_DEVFN(1, 1),
+                                    .irq = {wire(&w->wires, 14), wire(&w->wires, 15)}};
+    const struct ide_drive_config drives[4] = {{.kind = IDE_DISK, .blk = new_disk(w)},
+                                               {.kind = IDE_NONE},
+                                               {.kind = IDE_CD, .blk = &w->disk->blk}};
+    struct ide_pci *dev;
+    assert_int_equal(ide_pci_new(&env, drives, &dev), 0);
+    return dev;
+}
 
 static void *make_ps2mouse(struct world *w)
 {
@@ -275,7 +366,99 @@ static void stir_vga(struct world *w, void *dev, uint32_t random)
         vga_refresh(dev);
 }
 
+/* A machine saves only with its disks at rest. */
+static void stir_disk(struct world *w, void *dev, uint32_t random)
+{
+    (void)dev;
+    (void)random;
+    blk_drain(&w->disk->blk);
+}
+
+/* Commands and, now and then, the bus master over a list of buffers at 0x1000. */
+static void stir_ide(struct world *w, void *dev, uint32_t random)
+{
+    static const uint8_t commands[] = {0xc8, 0xca, 0x20, 0x30, 0xec, 0xa0, 0xe7, 0xef};
+    struct region ports = {.name = "ide", .size_bytes = 8, .ops = &ide_command_io,
+                           .dev = ide_pci_channel(dev, random & 1)};
+    uint8_t *prd = w->ram->host + 0x1000;
+    memcpy(prd, "\0\x20\0\0\0\x01\0\0\0\x30\0\0\0\x10\0\x80", 16);
+    if (random & 2)
+        region_write(&ports, random >> 8 & 7, 1u << (random >> 4 & 1), next_value());
+    if (random >> 29 == 0)
+        region_write(&ports, 7, 1, commands[random >> 12 & 7]);
+    if (random >> 30 == 1) {
+        pci_config_write(w->pci, 0, PCI_DEVFN(1, 1), 0x20, 4, 0xc000);
+        pci_config_write(w->pci, 0, PCI_DEVFN(1, 1), 0x04, 2, 5);
+        bus_write(w->pio, 0xc004 + 8 * (random & 1), 4, 0x1000);
+        bus_write(w->pio, 0xc000 + 8 * (random & 1), 1, random >> 16 & 9);
+    }
+    blk_drain(&w->disk->blk);
+}
+
+/* A driver that gets further than chance would take it: queues at 0, then whatever it likes. */
+static void stir_virtio(struct world *w, void *dev, uint32_t random)
+{
+    const uint32_t base = 0xe0000000;
+    (void)dev;
+    if (random >> 26 == 0) {
+        static const struct {
+            unsigned offset, size;
+            uint32_t value;
+        } steps[] = {{0x14, 1, 0},  {0x14, 1, 3}, {0x08, 4, 0},  {0x0c, 4, ~0u},    {0x08, 4, 1},
+                     {0x0c, 4, 1},  {0x14, 1, 11}, {0x16, 2, 0}, {0x18, 2, 16},     {0x28, 4, 0x800},
+                     {0x30, 4, 0xc00}, {0x1c, 2, 1}, {0x16, 2, 1}, {0x18, 2, 16},   {0x28, 4, 0x800},
+                     {0x30, 4, 0xe00}, {0x1c, 2, 1}, {0x14, 1, 15}};
+        pci_config_write(w->pci, 0, PCI_DEVFN(4, 0), 0x20, 4, base);
+        pci_config_write(w->pci, 0, PCI_DEVFN(4, 0), 0x04, 2, 7);
+        for (unsigned i = 0; i < ARRAY_LEN(steps); i++)
+            bus_write(w->mem, base + steps[i].offset, steps[i].size, steps[i].value);
+    }
+    for (unsigned i = 0; i < 8; i++) {
+        uint32_t at = next_random() & 0xfff;
+        w->ram->host[at] = (uint8_t)(at % 16 == 12 || at % 16 == 14 ? next_random() & 7
+                                                                    : next_random() & 0x3f);
+    }
+    if (random & 1)
+        bus_write(w->mem, base + 0x3000 + (random >> 4 & 4), 2, 0);
+    if (random & 2)
+        bus_read(w->mem, base + 0x1000, 1);
+    if (random & 4)
+        bus_write(w->mem, base + (random >> 8 & 0x203f), 1u << (random >> 4 & 3) % 3, next_value());
+    if (w->disk)
+        blk_drain(&w->disk->blk);
+}
+
 static const struct row rows[] = {
+    {.ops = &i8237_dev_ops,
+     .make = make_i8237,
+     .io = {{&i8237_first_io, 16}, {&i8237_second_io, 32}, {&i8237_page_io, 16}}},
+    {.ops = &fdc_dev_ops,
+     .make = make_fdc,
+     .io = {{&fdc_io, 6}, {&fdc_dir_io, 1}},
+     .stir = stir_disk},
+    {.ops = &ide_dev_ops,
+     .make = make_ide,
+     .io = {{&ide_command_io, 8}, {&ide_control_io, 1}},
+     .stir = stir_disk,
+     .battery = true /* the tray of the CD drive */},
+    {.ops = &ide_pci_dev_ops,
+     .make = make_ide_pci,
+     .devfn = PCI_DEVFN(1, 1),
+     .stir = stir_ide,
+     .battery = true /* likewise */},
+    {.ops = &virtio_blk_dev_ops,
+     .make = make_virtio_blk,
+     .devfn = PCI_DEVFN(4, 0),
+     .stir = stir_virtio},
+    {.ops = &virtio_console_dev_ops,
+     .make = make_virtio_console,
+     .devfn = PCI_DEVFN(4, 0),
+     .stir = stir_virtio},
+    {.ops = &virtio_rng_dev_ops, .make = make_virtio_rng, .devfn = PCI_DEVFN(4, 0)},
+    {.ops = &virtio_balloon_dev_ops,
+     .make = make_virtio_balloon,
+     .devfn = PCI_DEVFN(4, 0),
+     .stir = stir_virtio},
     {.ops = &i8259_dev_ops,
      .make = make_i8259,
      .io = {{&i8259_master_io, 2}, {&i8259_slave_io, 2}, {&i8259_elcr_io, 2}},
@@ -350,6 +533,8 @@ static void world_end(struct world *w)
     bus_free(w->pio);
     ram_free(w->ram);
     clock_free(w->clock);
+    if (w->disk)
+        blk_close(&w->disk->blk);
 }
 
 /* Bytes of the device's saved state; free them. */
@@ -379,22 +564,6 @@ static int load(const struct row *row, void *dev, const uint8_t *data, size_t le
         r = row->ops->state(dev, s);
     state_free(s);
     return r;
-}
-
-/* Numbers such as registers like: small ones, single bits, anything. */
-static uint64_t next_value(void)
-{
-    uint32_t random = next_random();
-    switch (random & 3) {
-    case 0:
-        return random >> 28;
-    case 1:
-        return random >> 24;
-    case 2:
-        return 1ull << (random >> 27);
-    default:
-        return (uint64_t)random << 32 | next_random();
-    }
 }
 
 /* Whatever a guest might do, for a while. */
@@ -488,6 +657,8 @@ static void copy_world(struct world *to, const struct world *from)
     assert_int_equal(load(&mouse_row, to->mouse, data, len), 0);
     free(data);
     memcpy(to->ram->host, from->ram->host, from->ram->used_bytes);
+    if (from->disk)
+        memcpy(to->disk->bytes, from->disk->bytes, DISK_BYTES);
 }
 
 /* From equal states equal things happen: something that was not saved shows here. */
