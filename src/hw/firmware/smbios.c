@@ -85,7 +85,7 @@ static void build_system(struct builder *b, const struct smbios_config *config)
     le16_put(uuid + 6, be16_get(config->uuid + 6));
     begin(b, 1, 27, 0x0100);
     string(b, MAKER);
-    string(b, "Yado PC (i440FX + PIIX)");
+    string(b, "PC (i440FX + PIIX)");
     string(b, YADO_VERSION);
     string(b, config->serial);
     aml_raw(&b->out, uuid, sizeof(uuid));
