@@ -33,6 +33,7 @@ struct vm {
     uv_poll_t event_poll, timer_poll;
     uv_signal_t signals[3];
     bool quit;
+    int signal; /* that ended the machine, or 0 */
 };
 
 static void vm_quit(void *ctx)
@@ -89,8 +90,10 @@ static void on_machine(uv_poll_t *handle, int status, int events)
 
 static void on_signal(uv_signal_t *handle, int sig)
 {
-    (void)sig;
-    vm_quit(handle->data);
+    struct vm *vm = handle->data;
+
+    vm->signal = sig;
+    vm_quit(vm);
 }
 
 /* Nothing is written to a file, and no vCPU runs, before all of this has worked. */
@@ -222,6 +225,9 @@ int main(int argc, char **argv)
     if (!vm.quit && machine_end(vm.machine) == MACHINE_RUNS)
         uv_run(&vm.loop, UV_RUN_DEFAULT);
     status = vm_status(&vm, report, sizeof(report));
+    if (vm.signal && !*report)
+        snprintf(report, sizeof(report), "ended by signal %d (%s)", vm.signal,
+                 strsignal(vm.signal));
     vm_close(&vm);
     if (*report)
         fprintf(stderr, "yado: %s\n", report);
