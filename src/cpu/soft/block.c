@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <sys/mman.h>
 
+#include "cpu/soft/fpu.h"
 #include "cpu/soft/thunk.h"
 
 #define ARENA_BYTES MIB(64)
@@ -117,6 +118,7 @@ static struct block *single_block(struct cpu *c, const struct fetch_page *page, 
     unsigned offset = (unsigned)(lin & PAGE_MASK);
     unsigned have = MIN(15u, (unsigned)PAGE_MASK + 1 - offset);
 
+    fpu_save(c); /* the decoder is ordinary code: it may use vector registers */
     b->ram_offset = NO_RAM;
     b->mode = c->mode;
     b->dead = false;
@@ -211,6 +213,7 @@ static struct block *build_block(struct cpu *c, const struct fetch_page *page, u
     unsigned max = c->mode & MODE_SINGLE ? 1 : BLOCK_UOPS;
     struct x86_decode_env env = decode_env(c);
 
+    fpu_save(c); /* as in single_block() */
     if (bc->used + room > ARENA_BYTES || c->thunks_full)
         block_flush(c);
     protect_page(c, page->ram_offset);
