@@ -115,8 +115,7 @@ static int check(const struct blk *blk, const struct blk_req *req)
         return 0;
     if (req->op != BLK_READ && blk->readonly)
         return -EROFS;
-    if (req->offset_bytes > blk->size_bytes ||
-        req->len_bytes > blk->size_bytes - req->offset_bytes)
+    if (req->offset_bytes > blk->size_bytes || req->len_bytes > blk->size_bytes - req->offset_bytes)
         return -EINVAL;
     if (req->op == BLK_READ || req->op == BLK_WRITE) {
         uint64_t sum = 0;

@@ -29,14 +29,14 @@ enum blk_op {
 /* One request, in the submitter's memory until its callback. */
 struct blk_req {
     enum blk_op op;
-    bool fua;               /* BLK_WRITE: on stable storage at completion */
-    uint64_t offset_bytes;  /* any alignment */
-    uint64_t len_bytes;     /* READ and WRITE: the sum of iov */
+    bool fua;              /* BLK_WRITE: on stable storage at completion */
+    uint64_t offset_bytes; /* any alignment */
+    uint64_t len_bytes;    /* READ and WRITE: the sum of iov */
     const struct iovec *iov;
     unsigned iov_count;
     void (*done)(struct blk_req *req, int result); /* 0 or -errno */
-    void *ctx;              /* for the submitter */
-    int result;             /* kept by the block room, as is next */
+    void *ctx;                                     /* for the submitter */
+    int result;                                    /* kept by the block room, as is next */
     struct blk_req *next;
 };
 

@@ -40,8 +40,7 @@ static void raw_close(struct blk *blk)
 }
 
 static const struct blk_ops raw_ops = {.format = "raw", .run = raw_run, .close = raw_close};
-static const struct blk_ops fixed_ops = {
-    .format = "vhd-fixed", .run = raw_run, .close = raw_close};
+static const struct blk_ops fixed_ops = {.format = "vhd-fixed", .run = raw_run, .close = raw_close};
 
 int raw_new(struct blk_file *file, uint64_t size_bytes, bool readonly, bool fixed_vhd,
             struct blk **ret_blk)

@@ -55,10 +55,10 @@ struct vhd {
     uint32_t block_bytes, bitmap_bytes, block_count;
 
     pthread_mutex_t lock;
-    uint32_t *table;   /* sector of each block's bitmap, in the host's byte order */
-    uint8_t *full;     /* a bit for each block all of whose sectors are known to be written */
-    uint8_t *bad;      /* a bit for each block that must not be used; NULL: none */
-    uint64_t end;      /* the next block goes here or after: where the footer is now */
+    uint32_t *table; /* sector of each block's bitmap, in the host's byte order */
+    uint8_t *full;   /* a bit for each block all of whose sectors are known to be written */
+    uint8_t *bad;    /* a bit for each block that must not be used; NULL: none */
+    uint64_t end;    /* the next block goes here or after: where the footer is now */
     struct bitmap_slot *slots;
     uint8_t *slot_bits;
     unsigned slot_count;
@@ -367,8 +367,7 @@ static void vhd_close(struct blk *blk)
     vhd_free(vhd);
 }
 
-static const struct blk_ops vhd_ops = {
-    .format = "vhd-dynamic", .run = vhd_run, .close = vhd_close};
+static const struct blk_ops vhd_ops = {.format = "vhd-dynamic", .run = vhd_run, .close = vhd_close};
 
 /* ---- opening ---- */
 
@@ -561,8 +560,8 @@ static int load_dynamic(struct vhd *vhd, const struct vhd_footer *footer, uint64
     vhd->table_offset = header.table_offset;
     vhd->block_bytes = header.block_bytes;
     vhd->bitmap_bytes = vhd_bitmap_bytes(header.block_bytes);
-    vhd->block_count = (uint32_t)((footer->current_size_bytes + header.block_bytes - 1) /
-                                  header.block_bytes);
+    vhd->block_count =
+        (uint32_t)((footer->current_size_bytes + header.block_bytes - 1) / header.block_bytes);
     /* A torn end is not overwritten but added to: only the table says what else is in use. */
     bool torn = footer_at == UINT64_MAX;
     vhd->end = torn ? align_up(file_bytes, VHD_SECTOR_BYTES) : footer_at;

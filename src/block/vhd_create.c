@@ -63,8 +63,8 @@ static int write_image(struct blk_file *file, enum vhd_type kind, uint64_t size_
         struct vhd_header header = {
             .table_offset = TABLE_AT,
             .version = 0x00010000,
-            .max_table_entries = (uint32_t)((size_bytes + VHD_DEFAULT_BLOCK_BYTES - 1) /
-                                            VHD_DEFAULT_BLOCK_BYTES),
+            .max_table_entries =
+                (uint32_t)((size_bytes + VHD_DEFAULT_BLOCK_BYTES - 1) / VHD_DEFAULT_BLOCK_BYTES),
             .block_bytes = VHD_DEFAULT_BLOCK_BYTES,
         };
         uint64_t table_bytes = align_up(4ull * header.max_table_entries, VHD_SECTOR_BYTES);
@@ -87,8 +87,10 @@ int vhd_format(struct blk_file *file, enum vhd_type kind, uint64_t size_bytes, s
         return error_set(err, -EINVAL, "%s: only fixed and dynamic VHDs can be made empty",
                          file->name);
     if (size_bytes == 0 || size_bytes % VHD_SECTOR_BYTES)
-        return error_set(err, -EINVAL, "%s: a disk of %llu bytes is not whole sectors; give a "
-                         "multiple of 512", file->name, (unsigned long long)size_bytes);
+        return error_set(err, -EINVAL,
+                         "%s: a disk of %llu bytes is not whole sectors; give a "
+                         "multiple of 512",
+                         file->name, (unsigned long long)size_bytes);
     if (size_bytes > VHD_MAX_BYTES)
         return error_set(err, -EFBIG, "%s: a VHD holds at most 2040 GiB; give a smaller size",
                          file->name);

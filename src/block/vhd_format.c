@@ -26,8 +26,8 @@ bool vhd_footer_cookie(const uint8_t *raw)
 
 bool vhd_footer_get(const uint8_t *raw, struct vhd_footer *ret_footer)
 {
-    if (!vhd_footer_cookie(raw) || be32_get(raw + FOOTER_CHECKSUM_AT) !=
-                                       checksum(raw, VHD_FOOTER_BYTES, FOOTER_CHECKSUM_AT))
+    if (!vhd_footer_cookie(raw) ||
+        be32_get(raw + FOOTER_CHECKSUM_AT) != checksum(raw, VHD_FOOTER_BYTES, FOOTER_CHECKSUM_AT))
         return false;
     struct vhd_footer f = {
         .features = be32_get(raw + 8),

@@ -42,8 +42,11 @@ static void use(struct blk *blk, struct input in)
         uint64_t at = input_get(&in, 8) % blk->size_bytes;
         uint64_t len = MIN(blk->size_bytes - at, sizeof(buf));
         struct iovec iov = {buf, len};
-        struct blk_req req = {.op = (enum blk_op)(i % 5), .offset_bytes = at, .len_bytes = len,
-                              .iov = &iov, .iov_count = 1};
+        struct blk_req req = {.op = (enum blk_op)(i % 5),
+                              .offset_bytes = at,
+                              .len_bytes = len,
+                              .iov = &iov,
+                              .iov_count = 1};
         memset(buf, (int)i, sizeof(buf));
         if (req.op == BLK_READ || !blk->readonly)
             (void)blk->ops->run(blk, &req);

@@ -56,8 +56,8 @@ static void walk(struct world *w, uint8_t options)
 static void disk(struct world *w, uint8_t options)
 {
     struct memdisk *m = memdisk_new(64 * 512);
-    const struct virtio_blk_env env = {
-        .virtio = {.pci = w->pci, .devfn = 32, .clock = w->clock}, .blk = &m->blk};
+    const struct virtio_blk_env env = {.virtio = {.pci = w->pci, .devfn = 32, .clock = w->clock},
+                                       .blk = &m->blk};
     struct virtio_blk *dev;
     fuzz_require(virtio_blk_new(&env, &dev) == 0);
     pci_config_write(w->pci, 0, 32, 0x20, 4, 0xe0000000);

@@ -12,7 +12,7 @@
 
 static inline void fuzz_ide(struct input *in, bool cd)
 {
-    static const uint16_t ports[16] = {0x1f0, 0x1f1, 0x1f2, 0x1f3, 0x1f4,  0x1f5,  0x1f6,  0x1f7,
+    static const uint16_t ports[16] = {0x1f0, 0x1f1,  0x1f2,  0x1f3,  0x1f4, 0x1f5, 0x1f6, 0x1f7,
                                        0x3f6, 0xc000, 0xc002, 0xc004, 0x1f0, 0x1f0, 0x1f7, 0x1f2};
     struct ram *ram;
     struct bus *mem, *pio;
@@ -30,10 +30,10 @@ static inline void fuzz_ide(struct input *in, bool cd)
     const struct ide_drive_config drives[4] = {{.kind = cd ? IDE_CD : IDE_DISK, .blk = &disk->blk}};
     const struct ide_pci_env env = {.pci = pci, .devfn = 9};
     fuzz_require(ide_pci_new(&env, drives, &ide) == 0);
-    struct region command = {.base = 0x1f0, .size_bytes = 8, .ops = &ide_command_io,
-                             .dev = ide_pci_channel(ide, 0)};
-    struct region control = {.base = 0x3f6, .size_bytes = 1, .ops = &ide_control_io,
-                             .dev = ide_pci_channel(ide, 0)};
+    struct region command = {
+        .base = 0x1f0, .size_bytes = 8, .ops = &ide_command_io, .dev = ide_pci_channel(ide, 0)};
+    struct region control = {
+        .base = 0x3f6, .size_bytes = 1, .ops = &ide_control_io, .dev = ide_pci_channel(ide, 0)};
     fuzz_require(bus_add(pio, &command) == 0 && bus_add(pio, &control) == 0);
     pci_config_write(pci, 0, 9, 0x20, 4, 0xc000);
     pci_config_write(pci, 0, 9, 0x04, 2, 5);

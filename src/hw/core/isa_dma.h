@@ -17,8 +17,8 @@ struct isa_dma {
      * up for the other direction or at its end. A verify transfer takes bytes without storing
      * them. *ret_tc: the terminal count was reached with the last byte.
      */
-    size_t (*transfer)(void *ctx, unsigned channel, uint8_t *buf, size_t len_bytes,
-                       bool to_memory, bool *ret_tc);
+    size_t (*transfer)(void *ctx, unsigned channel, uint8_t *buf, size_t len_bytes, bool to_memory,
+                       bool *ret_tc);
     /* Is the channel ready to move bytes in that direction? */
     bool (*ready)(void *ctx, unsigned channel, bool to_memory);
     /* DREQ of the channel, as the status register shows it. */

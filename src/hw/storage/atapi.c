@@ -18,19 +18,21 @@
 
 enum { EVENT_NONE, EVENT_EJECT_REQUEST, EVENT_NEW_MEDIA, EVENT_MEDIA_REMOVAL };
 
-static const struct ide_sense
-    no_sense = {0, 0, 0},
-    not_ready_no_disc = {2, 0x3a, 0x01},   /* medium not present, tray closed */
-    not_ready_tray_open = {2, 0x3a, 0x02}, /* medium not present, tray open */
-    medium_error = {3, 0x11, 0x00},        /* unrecovered read error */
-    hardware_error = {4, 0x08, 0x03},      /* communication CRC error: bad DMA */
-    illegal_opcode = {5, 0x20, 0x00},
-    lba_out_of_range = {5, 0x21, 0x00},
-    invalid_field = {5, 0x24, 0x00},
-    saving_not_supported = {5, 0x39, 0x00},
-    removal_prevented = {5, 0x53, 0x02},
-    medium_changed = {6, 0x28, 0x00},
-    power_on = {6, 0x29, 0x00};
+/* medium not present, with the tray closed and open */
+static const struct ide_sense not_ready_no_disc = {2, 0x3a, 0x01};
+static const struct ide_sense not_ready_tray_open = {2, 0x3a, 0x02};
+/* unrecovered read error */
+static const struct ide_sense medium_error = {3, 0x11, 0x00};
+/* logical unit communication CRC error: what bad DMA comes nearest to */
+static const struct ide_sense hardware_error = {4, 0x08, 0x03};
+static const struct ide_sense illegal_opcode = {5, 0x20, 0x00};
+static const struct ide_sense lba_out_of_range = {5, 0x21, 0x00};
+static const struct ide_sense invalid_field = {5, 0x24, 0x00};
+static const struct ide_sense saving_not_supported = {5, 0x39, 0x00};
+static const struct ide_sense removal_prevented = {5, 0x53, 0x02};
+static const struct ide_sense medium_changed = {6, 0x28, 0x00};
+static const struct ide_sense power_on = {6, 0x29, 0x00};
+static const struct ide_sense no_sense = {0, 0, 0};
 
 static bool has_disc(const struct ide_drive *d)
 {
@@ -340,7 +342,7 @@ static void get_configuration(struct ide_drive *d)
     static const struct {
         uint16_t code;
         uint8_t version, len;
-    } list[] = {{0x0000, 0, 8}, {0x0001, 2, 8},  {0x0003, 0, 4},
+    } list[] = {{0x0000, 0, 8}, {0x0001, 2, 8}, {0x0003, 0, 4},
                 {0x0010, 0, 8}, {0x001e, 1, 4}, {0x001f, 1, 4}};
 
     if (rt == 3) {
@@ -427,10 +429,10 @@ static void mode_sense(struct ide_drive *d)
     if (code == 0x2a || code == 0x3f) { /* capabilities and mechanical status */
         b[n] = 0x2a;
         b[n + 1] = 0x12;
-        b[n + 2] = 0x0b;                          /* reads CD-R, CD-RW, DVD-ROM */
-        b[n + 4] = 0x70;                          /* mode 2 forms 1 and 2, multi-session */
+        b[n + 2] = 0x0b;                             /* reads CD-R, CD-RW, DVD-ROM */
+        b[n + 4] = 0x70;                             /* mode 2 forms 1 and 2, multi-session */
         b[n + 6] = (uint8_t)(0x29 | d->locked << 1); /* tray, eject, lock */
-        be16_put(b + n + 8, 8448);                /* 48× in kB/s */
+        be16_put(b + n + 8, 8448);                   /* 48× in kB/s */
         be16_put(b + n + 10, 2);
         be16_put(b + n + 12, 512); /* buffer, kB */
         be16_put(b + n + 14, 8448);

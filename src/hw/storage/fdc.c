@@ -37,7 +37,7 @@ enum {
     ST1_DATA_ERROR = 0x20, /* CRC */
     ST1_NO_DATA = 0x04,    /* no such sector */
     ST1_WRITE_PROTECT = 0x02,
-    ST1_NO_MARK = 0x01,    /* nothing readable on the track */
+    ST1_NO_MARK = 0x01, /* nothing readable on the track */
     ST2_DELETED = 0x40,
     ST2_DATA_ERROR = 0x20,
     ST2_WRONG_CYLINDER = 0x10,
@@ -52,7 +52,14 @@ enum {
 };
 
 enum fdc_phase { PHASE_COMMAND, PHASE_EXECUTE, PHASE_RESULT };
-enum fdc_work { WORK_NONE, WORK_READ, WORK_WRITE, WORK_FORMAT, WORK_VERIFY, WORK_MAX = WORK_VERIFY };
+enum fdc_work {
+    WORK_NONE,
+    WORK_READ,
+    WORK_WRITE,
+    WORK_FORMAT,
+    WORK_VERIFY,
+    WORK_MAX = WORK_VERIFY
+};
 
 struct format {
     uint8_t cylinders, heads, sectors;
@@ -79,19 +86,19 @@ struct fdc {
     uint8_t dor, tdr, rate; /* rate: bits 0 and 1 of DSR and CCR */
     bool irq;
 
-    uint8_t phase;          /* enum fdc_phase */
+    uint8_t phase; /* enum fdc_phase */
     uint8_t command[MAX_PARAMS], params, expected;
     uint8_t result[MAX_RESULTS], results, result_at;
 
     uint8_t specify[2], config, precompensation, perpendicular;
     bool lock;
-    uint8_t senses;         /* SENSE INTERRUPT STATUS answers due after a reset */
-    uint8_t seek_done;      /* bit n: drive n has ended a seek */
+    uint8_t senses;    /* SENSE INTERRUPT STATUS answers due after a reset */
+    uint8_t seek_done; /* bit n: drive n has ended a seek */
     uint8_t seek_st0[FDC_DRIVES + 2];
-    uint8_t next_id;        /* where the disk has turned to, for READ ID */
+    uint8_t next_id; /* where the disk has turned to, for READ ID */
 
     /* The command that moves data. */
-    uint8_t work;           /* enum fdc_work */
+    uint8_t work; /* enum fdc_work */
     uint8_t unit, c, h, r, eot, verify_left;
     bool multi_track, deleted, tc, host_turn; /* host_turn: buf waits for the host or DMA */
     uint8_t st1, st2;
@@ -148,9 +155,13 @@ static void to_result(struct fdc *fdc, unsigned n)
 /* The end of a command that moves data: seven result bytes and an interrupt. */
 static void end(struct fdc *fdc, uint8_t st0)
 {
-    const uint8_t result[7] = {
-        (uint8_t)(st0 | (fdc->h & 1) << 2 | fdc->unit), fdc->st1, fdc->st2, fdc->c, fdc->h,
-        fdc->r, 2};
+    const uint8_t result[7] = {(uint8_t)(st0 | (fdc->h & 1) << 2 | fdc->unit),
+                               fdc->st1,
+                               fdc->st2,
+                               fdc->c,
+                               fdc->h,
+                               fdc->r,
+                               2};
     memcpy(fdc->result, result, sizeof(result));
     to_result(fdc, sizeof(result));
     set_irq(fdc, true);
@@ -213,9 +224,8 @@ static bool find_sector(struct fdc *fdc, uint64_t *ret_sector)
     unsigned head = fdc->command[1] >> 2 & 1;
     if (fdc->multi_track)
         head = fdc->h & 1;
-    if (!d || !d->blk || !(d->format->rates >> fdc->rate & 1) ||
-        !(fdc->command[0] & CMD_MFM) || d->track >= d->format->cylinders ||
-        head >= d->format->heads) {
+    if (!d || !d->blk || !(d->format->rates >> fdc->rate & 1) || !(fdc->command[0] & CMD_MFM) ||
+        d->track >= d->format->cylinders || head >= d->format->heads) {
         end_error(fdc, ST1_NO_MARK, 0);
         return false;
     }
@@ -227,8 +237,7 @@ static bool find_sector(struct fdc *fdc, uint64_t *ret_sector)
         end_error(fdc, ST1_NO_DATA, 0);
         return false;
     }
-    *ret_sector =
-        ((uint64_t)d->track * d->format->heads + head) * d->format->sectors + fdc->r - 1;
+    *ret_sector = ((uint64_t)d->track * d->format->heads + head) * d->format->sectors + fdc->r - 1;
     return true;
 }
 
@@ -403,7 +412,7 @@ static void sense_interrupt(struct fdc *fdc)
     } else if (fdc->seek_done) {
         while (!(fdc->seek_done >> n & 1))
             n++;
-        fdc->seek_done &= (uint8_t)~(1u << n);
+        fdc->seek_done &= (uint8_t) ~(1u << n);
         fdc->result[0] = fdc->seek_st0[n];
     } else {
         fdc->result[0] = ST0_INVALID;
@@ -614,8 +623,8 @@ static void execute(struct fdc *fdc)
         result_byte(fdc, 0x90); /* an enhanced controller */
         break;
     case 0x12: /* OW (bit 7) lets the drive bits be written */
-        fdc->perpendicular = p[1] & 0x80 ? p[1] & 0x3f
-                                         : (uint8_t)((fdc->perpendicular & 0x3c) | (p[1] & 3));
+        fdc->perpendicular =
+            p[1] & 0x80 ? p[1] & 0x3f : (uint8_t)((fdc->perpendicular & 0x3c) | (p[1] & 3));
         to_command(fdc);
         break;
     case 0x13:

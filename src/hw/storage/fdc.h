@@ -13,10 +13,10 @@
 struct fdc;
 
 struct fdc_env {
-    struct line irq;       /* IRQ 6 */
+    struct line irq; /* IRQ 6 */
     struct isa_dma dma;
-    unsigned channel;      /* 2 */
-    unsigned drives;       /* how many there are, 0 to FDC_DRIVES */
+    unsigned channel; /* 2 */
+    unsigned drives;  /* how many there are, 0 to FDC_DRIVES */
 };
 
 extern const struct dev_ops fdc_dev_ops;

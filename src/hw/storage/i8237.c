@@ -89,7 +89,7 @@ static bool count_down(struct i8237 *dma, unsigned n, unsigned units)
     if (!tc)
         return false;
     c->status |= (uint8_t)(1u << (n & 3));
-    c->request &= (uint8_t)~(1u << (n & 3));
+    c->request &= (uint8_t) ~(1u << (n & 3));
     if (ch->mode & MODE_AUTO) {
         ch->address = ch->base_address;
         ch->count = ch->base_count;
@@ -323,10 +323,8 @@ int i8237_new(struct bus *mem, struct i8237 **ret_dma)
 
 struct isa_dma i8237_isa_dma(struct i8237 *dma)
 {
-    return (struct isa_dma){.transfer = dma_transfer,
-                            .ready = dma_ready,
-                            .request = dma_request,
-                            .ctx = dma};
+    return (struct isa_dma){
+        .transfer = dma_transfer, .ready = dma_ready, .request = dma_request, .ctx = dma};
 }
 
 void i8237_attach(struct i8237 *dma, unsigned channel, const struct isa_dma_client *client)

@@ -229,8 +229,8 @@ static void dma_go(struct ide_drive *d)
     }
     /* A disk moves whole sectors only. */
     slices_trim(&d->slices, d->slices.len_bytes / sector_bytes * sector_bytes);
-    ide_request(d, d->dma_write ? BLK_WRITE : BLK_READ, d->lba * sector_bytes,
-                d->slices.len_bytes, d->slices.iov, d->slices.count, dma_over);
+    ide_request(d, d->dma_write ? BLK_WRITE : BLK_READ, d->lba * sector_bytes, d->slices.len_bytes,
+                d->slices.iov, d->slices.count, dma_over);
 }
 
 void ide_dma(struct ide_drive *d, uint32_t bytes, bool write, bool with_buf)

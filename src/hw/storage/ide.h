@@ -34,9 +34,9 @@ struct ide_dma {
 };
 
 struct ide_env {
-    unsigned number;   /* 0 primary, 1 secondary */
-    struct line irq;   /* INTRQ: IRQ 14 or 15 */
-    struct bus *mem;   /* for DMA */
+    unsigned number;           /* 0 primary, 1 secondary */
+    struct line irq;           /* INTRQ: IRQ 14 or 15 */
+    struct bus *mem;           /* for DMA */
     const struct ide_dma *dma; /* NULL: programmed I/O only */
 };
 

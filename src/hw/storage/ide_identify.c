@@ -76,7 +76,7 @@ void ide_identify(const struct ide_drive *d, uint8_t *buf)
     put_string(buf, 23, 4, "1.0");
     put_string(buf, 27, 20, "YADO HARDDISK");
     put(buf, 47, 0x8000 | IDE_MAX_MULTIPLE);
-    put(buf, 48, 1); /* 32-bit PIO, as of old */
+    put(buf, 48, 1);                                 /* 32-bit PIO, as of old */
     put(buf, 49, d->ide->env.dma ? 0x0f00 : 0x0e00); /* IORDY, LBA, DMA */
     put(buf, 50, 0x4000);
     put(buf, 51, 0x0200);
@@ -92,8 +92,9 @@ void ide_identify(const struct ide_drive *d, uint8_t *buf)
     put(buf, 82, 0x4069); /* NOP, look-ahead, write cache, power management, SMART */
     put(buf, 83, 0x7400); /* FLUSH CACHE, FLUSH CACHE EXT, 48-bit addresses */
     put(buf, 84, 0x4040); /* the FUA commands */
-    put(buf, 85, (uint16_t)(0x4008 | (d->look_ahead ? 0x40 : 0) | (d->write_cache ? 0x20 : 0) |
-                            (d->smart ? 1 : 0)));
+    put(buf, 85,
+        (uint16_t)(0x4008 | (d->look_ahead ? 0x40 : 0) | (d->write_cache ? 0x20 : 0) |
+                   (d->smart ? 1 : 0)));
     put(buf, 86, 0x3400);
     put(buf, 87, 0x4040);
     le64_put(buf + 100 * 2, sectors);

@@ -98,7 +98,7 @@ struct ide_drive {
     bool packet_dma;
     uint16_t byte_limit; /* of one block of packet data */
     struct ide_sense sense;
-    bool attention;      /* to be reported before the next command: sense_attention */
+    bool attention; /* to be reported before the next command: sense_attention */
     struct ide_sense sense_attention;
     bool tray_open, locked;
     uint8_t media_event, eject_event; /* for GET EVENT STATUS NOTIFICATION */

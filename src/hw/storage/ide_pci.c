@@ -223,8 +223,7 @@ static int add_channel(struct ide_pci *ide, unsigned n, const struct ide_pci_env
     struct bus_master *bm = &ide->channel[n];
     bm->owner = ide;
     bm->irq = env->irq[n];
-    bm->dma = (struct ide_dma){
-        .running = bm_running, .map = bm_map, .done = bm_done, .ctx = bm};
+    bm->dma = (struct ide_dma){.running = bm_running, .map = bm_map, .done = bm_done, .ctx = bm};
     const struct ide_env ide_env = {
         .number = n,
         .irq = {.set = bm_irq, .ctx = bm},

@@ -12,7 +12,7 @@ struct ide_pci;
 
 struct ide_pci_env {
     struct pci_bus *pci;
-    uint8_t devfn; /* function 1 of the south bridge */
+    uint8_t devfn;      /* function 1 of the south bridge */
     struct line irq[2]; /* IRQ 14 and 15 */
 };
 

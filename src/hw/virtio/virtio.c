@@ -153,8 +153,8 @@ void virtio_state(struct virtio *v, struct state *s)
     memcpy(config, v->config, sizeof(config));
     state_bytes(s, "config", config, sizeof(config));
     for (unsigned i = 0; i < sizeof(config); i++)
-        v->config[i] = (uint8_t)((v->config[i] & ~v->config_wmask[i]) |
-                                 (config[i] & v->config_wmask[i]));
+        v->config[i] =
+            (uint8_t)((v->config[i] & ~v->config_wmask[i]) | (config[i] & v->config_wmask[i]));
     state_check(s, !(v->accepted & ~v->features));
     for (unsigned n = 0; n < v->queue_count; n++)
         vq_state(&v->queues[n], n, s);

@@ -46,11 +46,11 @@ struct virtio {
     struct timer again;
     uint32_t again_queues; /* bit n: queue n is to be looked at again */
 
-    uint64_t features;     /* offered */
-    uint64_t accepted;     /* by the driver */
+    uint64_t features; /* offered */
+    uint64_t accepted; /* by the driver */
     uint8_t status, isr;
     uint16_t config_vector;
-    uint8_t generation;    /* of the configuration */
+    uint8_t generation; /* of the configuration */
     uint16_t queue_select;
     uint32_t feature_select[2]; /* of the device's, of the driver's */
     struct virtqueue queues[VIRTIO_QUEUES_MAX];

@@ -59,7 +59,7 @@ struct request {
     unsigned queue;
     struct vq_chain chain;
     uint32_t type;
-    uint8_t *status_host;       /* the last byte that the device may write */
+    uint8_t *status_host; /* the last byte that the device may write */
     uint64_t status_ram_offset;
     uint8_t segments[MAX_SEGMENTS * SEGMENT_BYTES];
     unsigned segment, segment_count; /* of a discard or write-zeroes */
@@ -192,8 +192,7 @@ static void read_or_write(struct request *r, uint64_t sector)
         finish(r, S_IOERR, 0);
         return;
     }
-    submit(r, r->type == T_IN ? BLK_READ : BLK_WRITE, sector * SECTOR_BYTES, data->len_bytes,
-           data);
+    submit(r, r->type == T_IN ? BLK_READ : BLK_WRITE, sector * SECTOR_BYTES, data->len_bytes, data);
 }
 
 static void get_id(struct request *r)
@@ -401,8 +400,8 @@ int virtio_blk_new(const struct virtio_blk_env *env, struct virtio_blk **ret_dev
         release(&b->requests[i]);
     }
     snprintf(b->serial, sizeof(b->serial), "%s", env->serial ? env->serial : "");
-    uint64_t features = F_SEG_MAX | F_GEOMETRY | F_BLK_SIZE | F_FLUSH | F_CONFIG_WCE | F_DISCARD |
-                        F_WRITE_ZEROES;
+    uint64_t features =
+        F_SEG_MAX | F_GEOMETRY | F_BLK_SIZE | F_FLUSH | F_CONFIG_WCE | F_DISCARD | F_WRITE_ZEROES;
     if (env->blk->readonly)
         features = (features | F_RO) & ~(uint64_t)(F_DISCARD | F_WRITE_ZEROES);
     if (queues > 1)

@@ -22,9 +22,8 @@ struct virtio_console {
     struct virtio virtio;
     struct chardev chr;
     struct vq_chain chain;
-    uint64_t tx_done;  /* bytes of the first buffer in the transmit queue that have left */
-    bool tx_blocked;   /* until virtio_console_tx_ready() */
-    bool rx_refused;   /* the other end waits for rx_ready */
+    uint64_t tx_done; /* bytes of the first buffer in the transmit queue that have left */
+    bool rx_refused;  /* the other end waits for rx_ready */
 };
 
 /* Write the buffer that was just popped; false when the other end is full. */
@@ -45,15 +44,14 @@ static void transmit(struct virtio_console *con)
 {
     struct virtqueue *vq = &con->virtio.queues[TX];
     uint64_t visit = 0;
-    bool pushed = false;
+    bool pushed = false, full = false;
     do {
-        while (!con->tx_blocked && visit < VISIT_BYTES &&
-               virtio_pop(&con->virtio, TX, &con->chain)) {
+        while (!full && visit < VISIT_BYTES && virtio_pop(&con->virtio, TX, &con->chain)) {
             uint64_t before = con->tx_done;
             if (!write_chain(con)) {
                 /* It stays in the queue, and is taken up again where we stopped. */
                 vq_unpop(vq);
-                con->tx_blocked = true;
+                full = true;
                 break;
             }
             visit += con->tx_done - MIN(before, con->tx_done) + 64;
@@ -65,7 +63,7 @@ static void transmit(struct virtio_console *con)
             virtio_again(&con->virtio, TX);
             break;
         }
-    } while (!con->tx_blocked && virtio_running(&con->virtio) && vq_arm(vq));
+    } while (!full && virtio_running(&con->virtio) && vq_arm(vq));
     if (pushed)
         virtio_signal(&con->virtio, TX);
 }
@@ -123,7 +121,6 @@ size_t virtio_console_receive(struct virtio_console *con, const uint8_t *buf, si
 
 void virtio_console_tx_ready(struct virtio_console *con)
 {
-    con->tx_blocked = false;
     if (virtio_running(&con->virtio))
         transmit(con);
 }
@@ -132,7 +129,6 @@ static void console_reset(void *dev)
 {
     struct virtio_console *con = dev;
     con->tx_done = 0;
-    con->tx_blocked = false;
 }
 
 static void virtio_console_reset(void *dev)
@@ -147,11 +143,8 @@ static int virtio_console_state(void *dev, struct state *s)
     struct virtio_console *con = dev;
     virtio_state(&con->virtio, s);
     state_u64(s, "tx_done", &con->tx_done);
-    if (state_loading(s)) {
-        /* The other end is a new one: it may take more, and may have something to say. */
-        con->tx_blocked = false;
-        con->rx_refused = true;
-    }
+    if (state_loading(s))
+        con->rx_refused = true; /* the other end is a new one, and may have something to say */
     return state_error(s);
 }
 

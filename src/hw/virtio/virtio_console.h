@@ -25,7 +25,7 @@ void virtio_console_connect(struct virtio_console *con, const struct chardev *ch
 /* Bytes for the guest; returns how many were taken. When fewer than len, chr.rx_ready is called
  * once there is room again. */
 size_t virtio_console_receive(struct virtio_console *con, const uint8_t *buf, size_t len_bytes);
-/* The other end can take bytes again. */
+/* The other end can take bytes again; also to be called after loading a saved machine. */
 void virtio_console_tx_ready(struct virtio_console *con);
 
 #endif

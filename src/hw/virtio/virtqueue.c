@@ -204,8 +204,7 @@ bool vq_should_signal(struct virtqueue *vq)
     vq->signalled = vq->next_used;
     vq->signalled_valid = true;
     if (!vq->event_idx)
-        return (!valid || old != vq->next_used) &&
-               !(load16(vq->avail_host) & AVAIL_NO_INTERRUPT);
+        return (!valid || old != vq->next_used) && !(load16(vq->avail_host) & AVAIL_NO_INTERRUPT);
     uint16_t event = load16(vq->avail_host + 4 + 2u * vq->size);
     return !valid || (uint16_t)(vq->next_used - event - 1) < (uint16_t)(vq->next_used - old);
 }

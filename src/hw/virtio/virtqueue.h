@@ -18,13 +18,13 @@ struct virtqueue {
     struct bus *mem;
     uint16_t size_max, size;
     bool enabled;
-    bool event_idx, indirect; /* negotiated */
+    bool event_idx, indirect;   /* negotiated */
     uint64_t desc, avail, used; /* guest physical addresses */
-    uint16_t next_avail;      /* the next entry of the available ring to take */
-    uint16_t next_used;       /* the next entry of the used ring to fill */
-    uint16_t signalled;       /* next_used when the driver was last interrupted */
+    uint16_t next_avail;        /* the next entry of the available ring to take */
+    uint16_t next_used;         /* the next entry of the used ring to fill */
+    uint16_t signalled;         /* next_used when the driver was last interrupted */
     bool signalled_valid;
-    uint16_t vector;          /* kept for the transport */
+    uint16_t vector; /* kept for the transport */
     /* Where the three parts lie in host memory while the queue is enabled. */
     uint8_t *desc_host, *avail_host, *used_host;
     uint64_t used_ram_offset;

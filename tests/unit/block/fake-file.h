@@ -219,8 +219,7 @@ static inline void fake_power_on(struct fake_file *f, uint64_t seed)
 }
 
 /* An empty dynamic disk with blocks of any size, as a foreign tool might make it. */
-static inline void fake_make_dynamic(struct fake_file *f, uint64_t size_bytes,
-                                     uint32_t block_bytes)
+static inline void fake_make_dynamic(struct fake_file *f, uint64_t size_bytes, uint32_t block_bytes)
 {
     uint8_t raw[1024];
     uint32_t count = (uint32_t)((size_bytes + block_bytes - 1) / block_bytes);

@@ -76,7 +76,8 @@ static void refused(void **ctx)
         unsigned at;
         const char *magic;
         unsigned len;
-    } foreign[] = {{0, "QFI\xfb", 4}, {0, "vhdxfile", 8}, {0, "KDMV", 4}, {64, "\x7f\x10\xda\xbe", 4}};
+    } foreign[] = {
+        {0, "QFI\xfb", 4}, {0, "vhdxfile", 8}, {0, "KDMV", 4}, {64, "\x7f\x10\xda\xbe", 4}};
     for (unsigned i = 0; i < ARRAY_LEN(foreign); i++) {
         uint8_t head[128] = {0};
         memcpy(head + foreign[i].at, foreign[i].magic, foreign[i].len);
@@ -136,8 +137,12 @@ static void start(struct blk *blk, struct job *job, unsigned i, enum blk_op op)
 {
     job->done = 0;
     job->iov = (struct iovec){job->bytes, JOB_BYTES};
-    job->req = (struct blk_req){.op = op, .offset_bytes = i * JOB_BYTES, .len_bytes = JOB_BYTES,
-                                .iov = &job->iov, .iov_count = 1, .done = job_done};
+    job->req = (struct blk_req){.op = op,
+                                .offset_bytes = i * JOB_BYTES,
+                                .len_bytes = JOB_BYTES,
+                                .iov = &job->iov,
+                                .iov_count = 1,
+                                .done = job_done};
     blk_submit(blk, &job->req);
 }
 
@@ -224,8 +229,10 @@ static void zeroes(void **ctx)
     memset(buf, 0x77, sizeof(buf));
     assert_int_equal(blk_pwrite(blk, buf, sizeof(buf), 0), 0);
     assert_int_equal(blk_flush(blk), 0);
-    job.req = (struct blk_req){.op = BLK_WRITE_ZEROES, .offset_bytes = 4096,
-                               .len_bytes = sizeof(buf) - 8192, .done = job_done};
+    job.req = (struct blk_req){.op = BLK_WRITE_ZEROES,
+                               .offset_bytes = 4096,
+                               .len_bytes = sizeof(buf) - 8192,
+                               .done = job_done};
     blk_submit(blk, &job.req);
     blk_drain(blk);
     assert_int_equal(job.result, 0);

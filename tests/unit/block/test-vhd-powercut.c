@@ -66,8 +66,8 @@ static void one_step(struct blk *blk, struct model *m, uint64_t *seed, uint8_t v
         }
         return;
     }
-    struct blk_req req = {.op = BLK_WRITE_ZEROES, .offset_bytes = first * 512,
-                          .len_bytes = count * 512};
+    struct blk_req req = {
+        .op = BLK_WRITE_ZEROES, .offset_bytes = first * 512, .len_bytes = count * 512};
     if (kind == 1) {
         for (unsigned i = first; i < first + count; i++)
             m->maybe[i][0] = true;
@@ -91,8 +91,8 @@ static void check_disk(struct blk *blk, const struct model *m, unsigned cut, uin
                      (unsigned long)seed, cut, i, v, m->flushed[i]);
         for (unsigned k = 1; k < 512; k++)
             if (buf[i * 512 + k] != v)
-                fail_msg("seed %lu, power cut at write %u: sector %u is torn",
-                         (unsigned long)seed, cut, i);
+                fail_msg("seed %lu, power cut at write %u: sector %u is torn", (unsigned long)seed,
+                         cut, i);
     }
 }
 

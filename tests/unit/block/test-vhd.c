@@ -44,11 +44,11 @@ static void geometry(void **ctx)
         uint64_t sectors;
         unsigned c, h, s;
     } rows[] = {
-        {6144, 90, 4, 17},          {8192, 120, 4, 17},         {40960, 602, 4, 17},
-        {65536, 963, 4, 17},        {81920, 963, 5, 17},        {131072, 963, 8, 17},
-        {204800, 1003, 12, 17},     {280576, 565, 16, 31},      {524288, 520, 16, 63},
-        {1032192, 1024, 16, 63},    {2097152, 2080, 16, 63},    {16777216, 16644, 16, 63},
-        {66059279, 65534, 16, 63},  {66059280, 16191, 16, 255}, {266338304, 65278, 16, 255},
+        {6144, 90, 4, 17},           {8192, 120, 4, 17},           {40960, 602, 4, 17},
+        {65536, 963, 4, 17},         {81920, 963, 5, 17},          {131072, 963, 8, 17},
+        {204800, 1003, 12, 17},      {280576, 565, 16, 31},        {524288, 520, 16, 63},
+        {1032192, 1024, 16, 63},     {2097152, 2080, 16, 63},      {16777216, 16644, 16, 63},
+        {66059279, 65534, 16, 63},   {66059280, 16191, 16, 255},   {266338304, 65278, 16, 255},
         {267382800, 65535, 16, 255}, {4278190080, 65535, 16, 255},
     };
     for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
@@ -312,11 +312,16 @@ static void hostile(void **ctx)
         uint32_t entries, block, version;
         int want;
     } heads[] = {
-        {1536, 7, 4096, 0x10000, -EBADMSG},       {1536, 8, 4095, 0x10000, -EBADMSG},
-        {1536, 8, 0, 0x10000, -EBADMSG},          {1536, 8, 256, 0x10000, -EBADMSG},
-        {1536, 8, 1u << 31, 0x10000, -EBADMSG},   {UINT64_MAX, 8, 4096, 0x10000, -EBADMSG},
-        {UINT64_MAX - 8, 8, 4096, 0x10000, -EBADMSG}, {1 << 30, 8, 4096, 0x10000, -EBADMSG},
-        {1536, 8, 4096, 0x20000, -EOPNOTSUPP},    {1536, UINT32_MAX, 4096, 0x10000, 0},
+        {1536, 7, 4096, 0x10000, -EBADMSG},
+        {1536, 8, 4095, 0x10000, -EBADMSG},
+        {1536, 8, 0, 0x10000, -EBADMSG},
+        {1536, 8, 256, 0x10000, -EBADMSG},
+        {1536, 8, 1u << 31, 0x10000, -EBADMSG},
+        {UINT64_MAX, 8, 4096, 0x10000, -EBADMSG},
+        {UINT64_MAX - 8, 8, 4096, 0x10000, -EBADMSG},
+        {1 << 30, 8, 4096, 0x10000, -EBADMSG},
+        {1536, 8, 4096, 0x20000, -EOPNOTSUPP},
+        {1536, UINT32_MAX, 4096, 0x10000, 0},
     };
     for (unsigned i = 0; i < ARRAY_LEN(heads); i++) {
         header = good_header;
@@ -347,8 +352,8 @@ static void hostile(void **ctx)
     /* Blocks beyond the file, in the footer, in the header, in the table, in each other. */
     uint32_t footer_sector = (uint32_t)(f->now_bytes / 512 - 1);
     uint32_t first = be32_get(f->now + 1536);
-    const uint32_t bad[] = {0xfffffffe, footer_sector + 100, footer_sector, footer_sector - 8,
-                            0,          1,                   3,             first + 1};
+    const uint32_t bad[] = {
+        0xfffffffe, footer_sector + 100, footer_sector, footer_sector - 8, 0, 1, 3, first + 1};
     for (unsigned i = 0; i < ARRAY_LEN(bad); i++) {
         uint32_t second = be32_get(f->now + 1536 + 4);
         be32_put(f->now + 1536 + 4, bad[i]);
@@ -418,7 +423,8 @@ static void interchange(const char *subformat, enum vhd_type kind)
             bytes[i] = (uint8_t)next(&seed);
     assert_int_equal(fwrite(bytes, 1, size, file), size);
     fclose(file);
-    shell("qemu-img convert -f raw -O vpc -o force_size=on,subformat=%s %s %s", subformat, raw, vhd);
+    shell("qemu-img convert -f raw -O vpc -o force_size=on,subformat=%s %s %s", subformat, raw,
+          vhd);
     assert_int_equal(blk_open(vhd, false, &blk, &err), 0);
     assert_string_equal(blk->ops->format, kind == VHD_FIXED ? "vhd-fixed" : "vhd-dynamic");
     assert_int_equal(blk->size_bytes, size);
@@ -502,10 +508,10 @@ int main(void)
     if (!freopen("/dev/null", "w", stderr)) /* warnings about the images that we break */
         return 1;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(geometry),  cmocka_unit_test(property),
+        cmocka_unit_test(geometry),    cmocka_unit_test(property),
         cmocka_unit_test(stale_bytes), cmocka_unit_test(footers),
-        cmocka_unit_test(fixed),     cmocka_unit_test(hostile),
-        cmocka_unit_test(with_qemu), cmocka_unit_test(create_refused),
+        cmocka_unit_test(fixed),       cmocka_unit_test(hostile),
+        cmocka_unit_test(with_qemu),   cmocka_unit_test(create_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

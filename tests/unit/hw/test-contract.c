@@ -395,35 +395,55 @@ static void stir_ide(struct world *w, void *dev, uint32_t random)
     blk_drain(&w->disk->blk);
 }
 
-/* A driver that gets further than chance would take it: queues at 0, then whatever it likes. */
+#define VIRTIO_BAR 0xe0000000u
+
+/* Two queues, at 0 and 0x8000, whose buffers all have something to read and something to write. */
+static void start_virtio(struct world *w)
+{
+    static const struct {
+        unsigned offset, size;
+        uint32_t value;
+    } steps[] = {
+        {0x14, 1, 0},      {0x14, 1, 3},     {0x08, 4, 0},      {0x0c, 4, ~0u},    {0x08, 4, 1},
+        {0x0c, 4, 1},      {0x14, 1, 11},    {0x16, 2, 0},      {0x18, 2, 16},     {0x28, 4, 0x800},
+        {0x30, 4, 0xc00},  {0x1c, 2, 1},     {0x16, 2, 1},      {0x18, 2, 16},     {0x20, 4, 0x8000},
+        {0x28, 4, 0x8800}, {0x30, 4, 0x8c00}, {0x1c, 2, 1},     {0x14, 1, 15},
+    };
+    pci_config_write(w->pci, 0, PCI_DEVFN(4, 0), 0x20, 4, VIRTIO_BAR);
+    pci_config_write(w->pci, 0, PCI_DEVFN(4, 0), 0x04, 2, 7);
+    memset(w->ram->host, 0, 0x10000);
+    for (unsigned i = 0; i < 32; i++) {
+        uint8_t *desc = w->ram->host + i / 16 * 0x8000 + i % 16 * 16;
+        desc[1] = (uint8_t)(0x10 + i); /* at 0x1000, 0x1100, … */
+        desc[8] = i & 1 ? 33 : 16;
+        desc[12] = i & 1 ? 2 : 1;
+        desc[14] = (uint8_t)(i % 16 + 1);
+        if (!(i & 1))
+            w->ram->host[desc[1] << 8] = "\0\1\4\10\13\15\0\1"[i / 2 % 8];
+    }
+    for (unsigned i = 0; i < ARRAY_LEN(steps); i++)
+        bus_write(w->mem, VIRTIO_BAR + steps[i].offset, steps[i].size, steps[i].value);
+}
+
+/* A driver that goes by the rules, until it does not. */
 static void stir_virtio(struct world *w, void *dev, uint32_t random)
 {
-    const uint32_t base = 0xe0000000;
+    uint8_t *avail = w->ram->host + (random & 1 ? 0x8800 : 0x800);
     (void)dev;
-    if (random >> 26 == 0) {
-        static const struct {
-            unsigned offset, size;
-            uint32_t value;
-        } steps[] = {{0x14, 1, 0},  {0x14, 1, 3}, {0x08, 4, 0},  {0x0c, 4, ~0u},    {0x08, 4, 1},
-                     {0x0c, 4, 1},  {0x14, 1, 11}, {0x16, 2, 0}, {0x18, 2, 16},     {0x28, 4, 0x800},
-                     {0x30, 4, 0xc00}, {0x1c, 2, 1}, {0x16, 2, 1}, {0x18, 2, 16},   {0x28, 4, 0x800},
-                     {0x30, 4, 0xe00}, {0x1c, 2, 1}, {0x14, 1, 15}};
-        pci_config_write(w->pci, 0, PCI_DEVFN(4, 0), 0x20, 4, base);
-        pci_config_write(w->pci, 0, PCI_DEVFN(4, 0), 0x04, 2, 7);
-        for (unsigned i = 0; i < ARRAY_LEN(steps); i++)
-            bus_write(w->mem, base + steps[i].offset, steps[i].size, steps[i].value);
-    }
-    for (unsigned i = 0; i < 8; i++) {
-        uint32_t at = next_random() & 0xfff;
-        w->ram->host[at] = (uint8_t)(at % 16 == 12 || at % 16 == 14 ? next_random() & 7
-                                                                    : next_random() & 0x3f);
-    }
-    if (random & 1)
-        bus_write(w->mem, base + 0x3000 + (random >> 4 & 4), 2, 0);
-    if (random & 2)
-        bus_read(w->mem, base + 0x1000, 1);
+    if (random >> 25 == 0)
+        start_virtio(w);
+    avail[4 + 2 * (avail[2] & 15)] = (uint8_t)(random >> 8 & 14);
+    if (random & 2 && ++avail[2] == 0)
+        avail[3]++;
     if (random & 4)
-        bus_write(w->mem, base + (random >> 8 & 0x203f), 1u << (random >> 4 & 3) % 3, next_value());
+        bus_write(w->mem, VIRTIO_BAR + 0x3000 + 4 * (random & 1), 2, 0);
+    if (random & 8)
+        bus_read(w->mem, VIRTIO_BAR + 0x1000, 1);
+    if (random >> 24 == 1)
+        w->ram->host[next_random() & 0x8fff] = (uint8_t)next_random();
+    if (random >> 24 == 2)
+        bus_write(w->mem, VIRTIO_BAR + (random >> 8 & 0x203f), 1u << (random >> 4 & 3) % 3,
+                  next_value());
     if (w->disk)
         blk_drain(&w->disk->blk);
 }

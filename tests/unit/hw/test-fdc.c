@@ -73,8 +73,8 @@ static void world_new_size(struct world *w, uint64_t image_bytes)
     assert_int_equal(bus_add(w->mem, &w->ram_region), 0);
     assert_int_equal(i8237_new(w->mem, &w->dma), 0);
     w->disk = memdisk_new(image_bytes);
-    const struct fdc_env env = {.irq = wire(&w->wires, 6), .dma = i8237_isa_dma(w->dma),
-                                .channel = 2, .drives = 1};
+    const struct fdc_env env = {
+        .irq = wire(&w->wires, 6), .dma = i8237_isa_dma(w->dma), .channel = 2, .drives = 1};
     assert_int_equal(fdc_new(&env, &w->fdc), 0);
     assert_int_equal(fdc_insert(w->fdc, 0, &w->disk->blk), 0);
     struct isa_dma_client client = fdc_dma_client(w->fdc);
@@ -131,8 +131,8 @@ static void seek(struct world *w, unsigned track)
 static void check_result(struct world *w, unsigned st0, unsigned st1, unsigned st2, unsigned c,
                          unsigned h, unsigned r)
 {
-    const uint8_t want[7] = {(uint8_t)st0, (uint8_t)st1, (uint8_t)st2, (uint8_t)c,
-                             (uint8_t)h,   (uint8_t)r,   2};
+    const uint8_t want[7] = {
+        (uint8_t)st0, (uint8_t)st1, (uint8_t)st2, (uint8_t)c, (uint8_t)h, (uint8_t)r, 2};
     assert_memory_equal(w->result, want, 7);
 }
 
@@ -212,8 +212,7 @@ static void format(void **ctx)
     world_new(&w);
     seek(&w, 2);
     for (unsigned i = 0; i < 18; i++) /* interleaved */
-        memcpy(w.ram->host + 0x20000 + 4 * i,
-               (uint8_t[]){2, 1, (uint8_t)(i * 5 % 18 + 1), 2}, 4);
+        memcpy(w.ram->host + 0x20000 + 4 * i, (uint8_t[]){2, 1, (uint8_t)(i * 5 % 18 + 1), 2}, 4);
     dma(&w, 0x48, 0x20000, 72);
     assert_int_equal(RUN(&w, 0x4d, 0x04, 2, 18, 0x54, 0xf6), 7);
     assert_int_equal(w.result[0], 4);
@@ -229,7 +228,7 @@ static void density(void **ctx)
     (void)ctx;
     static const struct {
         unsigned bytes, rate, sectors, cmos;
-    } rows[] = {{IMAGE_BYTES, 0, 18, 4}, {737280, 2, 9, 4}, {368640, 1, 9, 4},
+    } rows[] = {{IMAGE_BYTES, 0, 18, 4}, {737280, 2, 9, 4},   {368640, 1, 9, 4},
                 {1228800, 0, 15, 2},     {2949120, 3, 36, 5}, {500000, 2, 9, 4}};
     for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
         struct world w;
@@ -437,10 +436,10 @@ static void garbage(void **ctx)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads),      cmocka_unit_test(late_dma),      cmocka_unit_test(writes),
-        cmocka_unit_test(format),     cmocka_unit_test(density),       cmocka_unit_test(wrong),
+        cmocka_unit_test(reads),       cmocka_unit_test(late_dma),      cmocka_unit_test(writes),
+        cmocka_unit_test(format),      cmocka_unit_test(density),       cmocka_unit_test(wrong),
         cmocka_unit_test(disk_change), cmocka_unit_test(programmed_io), cmocka_unit_test(settings),
-        cmocka_unit_test(reset_busy), cmocka_unit_test(garbage),
+        cmocka_unit_test(reset_busy),  cmocka_unit_test(garbage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

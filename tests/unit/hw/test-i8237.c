@@ -31,10 +31,11 @@ static void world_new(struct world *w)
     static const struct {
         unsigned base, size;
         const struct io_ops *ops;
-    } rows[3] = {{0, 16, &i8237_first_io}, {0xc0, 32, &i8237_second_io}, {0x80, 16, &i8237_page_io}};
+    } rows[3] = {
+        {0, 16, &i8237_first_io}, {0xc0, 32, &i8237_second_io}, {0x80, 16, &i8237_page_io}};
     for (unsigned i = 0; i < 3; i++) {
-        w->ports[i] = (struct region){.base = rows[i].base, .size_bytes = rows[i].size,
-                                      .ops = rows[i].ops, .dev = w->dma};
+        w->ports[i] = (struct region){
+            .base = rows[i].base, .size_bytes = rows[i].size, .ops = rows[i].ops, .dev = w->dma};
         assert_int_equal(bus_add(w->pio, &w->ports[i]), 0);
     }
     i8237_attach(w->dma, 2, &(struct isa_dma_client){told, w});

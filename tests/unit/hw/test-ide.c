@@ -40,12 +40,14 @@ static void world_new(struct world *w)
         {.kind = IDE_CD, .blk = &w->cd->blk},
         {.kind = IDE_NONE},
     };
-    const struct ide_pci_env env = {.pci = w->pci, .devfn = PCI_DEVFN(1, 1),
-                                    .irq = {wire(&w->wires, 14), wire(&w->wires, 15)}};
+    const struct ide_pci_env env = {
+        .pci = w->pci, .devfn = PCI_DEVFN(1, 1), .irq = {wire(&w->wires, 14), wire(&w->wires, 15)}};
     assert_int_equal(ide_pci_new(&env, drives, &w->ide), 0);
     static const uint16_t bases[4] = {0x1f0, 0x3f6, 0x170, 0x376};
     for (unsigned i = 0; i < 4; i++) {
-        w->ports[i] = (struct region){.base = bases[i], .size_bytes = i & 1 ? 1 : 8, .priority = 1,
+        w->ports[i] = (struct region){.base = bases[i],
+                                      .size_bytes = i & 1 ? 1 : 8,
+                                      .priority = 1,
                                       .ops = i & 1 ? &ide_control_io : &ide_command_io,
                                       .dev = ide_pci_channel(w->ide, i / 2)};
         assert_int_equal(bus_add(w->pio, &w->ports[i]), 0);
@@ -497,8 +499,8 @@ static void cd_read(void **ctx)
     /* By DMA. */
     prd(&w, 0, 0x40000, 0);
     prd(&w, 1, 0x50000, 0x80000000);
-    assert_int_equal(
-        packet(&w, (const uint8_t[12]){0xa8, 0, 0, 0, 0, 3, 0, 0, 0, 64}, true, 0), 0x80);
+    assert_int_equal(packet(&w, (const uint8_t[12]){0xa8, 0, 0, 0, 0, 3, 0, 0, 0, 64}, true, 0),
+                     0x80);
     bm_start(&w, 1, 8);
     assert_int_equal(in(&w, BM + 10, 1), 4);
     assert_memory_equal(w.ram->host + 0x40000, w.cd->bytes + 3 * 2048, 64 * 2048);
@@ -508,8 +510,10 @@ static void cd_read(void **ctx)
     assert_int_equal(packet(&w, (const uint8_t[12]){0x28, 0, 0, 0, 1, 0x90, 0, 0, 1}, false, 0),
                      0x51);
     sense(&w, 5, 0x21);
-    assert_int_equal(packet(&w, (const uint8_t[12]){0xa8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-                                                    0xff, 0xff}, true, 0), 0x51);
+    assert_int_equal(
+        packet(&w, (const uint8_t[12]){0xa8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff},
+               true, 0),
+        0x51);
     w.cd->bad_to = 2048;
     assert_int_equal(packet(&w, (const uint8_t[12]){0x28, 0, 0, 0, 0, 0, 0, 0, 1}, false, 0), 0x51);
     sense(&w, 3, 0x11);
@@ -665,13 +669,13 @@ static void garbage(void **ctx)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(identify),   cmocka_unit_test(pio_read),
-        cmocka_unit_test(pio_write),  cmocka_unit_test(chs),
-        cmocka_unit_test(errors),     cmocka_unit_test(dma),
-        cmocka_unit_test(dma_hostile), cmocka_unit_test(reset_busy),
+        cmocka_unit_test(identify),       cmocka_unit_test(pio_read),
+        cmocka_unit_test(pio_write),      cmocka_unit_test(chs),
+        cmocka_unit_test(errors),         cmocka_unit_test(dma),
+        cmocka_unit_test(dma_hostile),    cmocka_unit_test(reset_busy),
         cmocka_unit_test(interrupt_mask), cmocka_unit_test(cd_read),
         cmocka_unit_test(cd_information), cmocka_unit_test(cd_change),
-        cmocka_unit_test(saved_amid), cmocka_unit_test(garbage),
+        cmocka_unit_test(saved_amid),     cmocka_unit_test(garbage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

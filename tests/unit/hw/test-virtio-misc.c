@@ -309,9 +309,9 @@ static void garbage(void **ctx)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(console_out), cmocka_unit_test(console_in),
+        cmocka_unit_test(console_out),   cmocka_unit_test(console_in),
         cmocka_unit_test(console_flood), cmocka_unit_test(rng),
-        cmocka_unit_test(balloon),     cmocka_unit_test(garbage),
+        cmocka_unit_test(balloon),       cmocka_unit_test(garbage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

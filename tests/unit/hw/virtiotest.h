@@ -15,7 +15,7 @@
 #define VT_MMIO 0xe0000000u
 #define VT_MSIX 0xe0010000u
 #define VT_PIO 0xc000u
-#define VT_QUEUE(n) (0x100000u + (n) * 0x10000u) /* descriptors; +0x4000 available; +0x6000 used */
+#define VT_QUEUE(n) (0x100000u + (n)*0x10000u) /* descriptors; +0x4000 available; +0x6000 used */
 #define VT_SIZE 64u
 
 struct vt {
@@ -58,7 +58,10 @@ static inline struct virtio_env vt_new(struct vt *t)
     assert_int_equal(bus_new("pio", 0x10000, NULL, &t->pio), 0);
     t->ram_region = (struct region){.size_bytes = MIB(16), .kind = REGION_RAM};
     assert_int_equal(bus_add(t->mem, &t->ram_region), 0);
-    const struct pci_env env = {.mem = t->mem, .pio = t->pio, .intx = vt_intx, .intx_ctx = t,
+    const struct pci_env env = {.mem = t->mem,
+                                .pio = t->pio,
+                                .intx = vt_intx,
+                                .intx_ctx = t,
                                 .msi = {.send = vt_msi, .ctx = t}};
     assert_int_equal(pci_bus_new(&env, &t->pci), 0);
     t->clock = test_clock();

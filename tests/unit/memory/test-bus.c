@@ -108,26 +108,31 @@ static void overlap(void **ctx)
     world_new(&w);
     struct probe a = {.reg = {0x11}}, b = {.reg = {0x22}};
     struct region ram = {.name = "ram", .size_bytes = MIB(1), .kind = REGION_RAM};
-    struct region one = {.name = "one", .base = 0x1000, .size_bytes = 0x100, .priority = 1,
-                         .ops = &plain, .dev = &a};
-    struct region two = {.name = "two", .base = 0x1080, .size_bytes = 0x20, .priority = 2,
-                         .ops = &plain, .dev = &b};
+    struct region one = {.name = "one",
+                         .base = 0x1000,
+                         .size_bytes = 0x100,
+                         .priority = 1,
+                         .ops = &plain,
+                         .dev = &a};
+    struct region two = {
+        .name = "two", .base = 0x1080, .size_bytes = 0x20, .priority = 2, .ops = &plain, .dev = &b};
     assert_int_equal(bus_add(w.bus, &two), 0);
     assert_int_equal(bus_add(w.bus, &ram), 0);
     assert_int_equal(bus_add(w.bus, &one), 0);
     assert_int_equal(bus_add(w.bus, &one), -EBUSY);
-    check_view(w.bus, 5, (const uint64_t[][3]){{0, 0xfff, 0},
-                                               {0x1000, 0x107f, 0},
-                                               {0x1080, 0x109f, 0},
-                                               {0x10a0, 0x10ff, 0xa0},
-                                               {0x1100, MIB(1) - 1, 0x1100}});
+    check_view(w.bus, 5,
+               (const uint64_t[][3]){{0, 0xfff, 0},
+                                     {0x1000, 0x107f, 0},
+                                     {0x1080, 0x109f, 0},
+                                     {0x10a0, 0x10ff, 0xa0},
+                                     {0x1100, MIB(1) - 1, 0x1100}});
     assert_int_equal(bus_read(w.bus, 0x1000, 1), 0x11);
     assert_int_equal(bus_read(w.bus, 0x1080, 1), 0x22);
     bus_remove(w.bus, &two);
     bus_remove(w.bus, &two);
-    check_view(w.bus, 3, (const uint64_t[][3]){{0, 0xfff, 0},
-                                               {0x1000, 0x10ff, 0},
-                                               {0x1100, MIB(1) - 1, 0x1100}});
+    check_view(
+        w.bus, 3,
+        (const uint64_t[][3]){{0, 0xfff, 0}, {0x1000, 0x10ff, 0}, {0x1100, MIB(1) - 1, 0x1100}});
     bus_remove(w.bus, &one);
     check_view(w.bus, 1, (const uint64_t[][3]){{0, MIB(1) - 1, 0}});
     world_done(&w);
@@ -280,10 +285,14 @@ static void ram_and_rom(void **ctx)
     world_new(&w);
     struct probe p = {0};
     struct region ram = {.size_bytes = 0x8000, .kind = REGION_RAM, .ram_offset = 0x10000};
-    struct region rom = {.base = 0xe0000, .size_bytes = 0x1000, .kind = REGION_ROM,
-                         .ram_offset = 0x20000};
-    struct region flash = {.base = 0xf0000, .size_bytes = 64, .kind = REGION_ROM,
-                           .ram_offset = 0x21000, .ops = &plain, .dev = &p};
+    struct region rom = {
+        .base = 0xe0000, .size_bytes = 0x1000, .kind = REGION_ROM, .ram_offset = 0x20000};
+    struct region flash = {.base = 0xf0000,
+                           .size_bytes = 64,
+                           .kind = REGION_ROM,
+                           .ram_offset = 0x21000,
+                           .ops = &plain,
+                           .dev = &p};
     struct region beyond = {.size_bytes = MIB(1), .kind = REGION_RAM, .ram_offset = 1};
     struct region wraps = {.size_bytes = UINT64_MAX, .kind = REGION_RAM, .ram_offset = 16};
     bus_add(w.bus, &ram);
@@ -422,11 +431,16 @@ static void change_while_read(void **ctx)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(overlap),      cmocka_unit_test(equal_priority),
-        cmocka_unit_test(random_maps),  cmocka_unit_test(split),
-        cmocka_unit_test(widen),        cmocka_unit_test(straddle),
-        cmocka_unit_test(ram_and_rom),  cmocka_unit_test(moves_itself),
-        cmocka_unit_test(batch),        cmocka_unit_test(silent_device),
+        cmocka_unit_test(overlap),
+        cmocka_unit_test(equal_priority),
+        cmocka_unit_test(random_maps),
+        cmocka_unit_test(split),
+        cmocka_unit_test(widen),
+        cmocka_unit_test(straddle),
+        cmocka_unit_test(ram_and_rom),
+        cmocka_unit_test(moves_itself),
+        cmocka_unit_test(batch),
+        cmocka_unit_test(silent_device),
         cmocka_unit_test(change_while_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

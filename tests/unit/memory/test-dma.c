@@ -28,11 +28,11 @@ static void world_new(struct world *w)
     assert_int_equal(bus_new("mem", 0, w->ram, &w->bus), 0); /* all 2^64 addresses */
     w->low = (struct region){.size_bytes = 65536, .kind = REGION_RAM, .ram_offset = 65536};
     w->high = (struct region){.base = 65536, .size_bytes = 65536, .kind = REGION_RAM};
-    w->rom = (struct region){.base = 131072, .size_bytes = 4096, .kind = REGION_ROM,
-                             .ram_offset = 262144};
+    w->rom = (struct region){
+        .base = 131072, .size_bytes = 4096, .kind = REGION_ROM, .ram_offset = 262144};
     w->io = (struct region){.base = 135168, .size_bytes = 4096, .ops = &io_ops};
-    w->top = (struct region){.base = UINT64_MAX - 4095, .size_bytes = 4096, .kind = REGION_RAM,
-                             .ram_offset = 524288};
+    w->top = (struct region){
+        .base = UINT64_MAX - 4095, .size_bytes = 4096, .kind = REGION_RAM, .ram_offset = 524288};
     assert_int_equal(bus_add(w->bus, &w->low), 0);
     assert_int_equal(bus_add(w->bus, &w->high), 0);
     assert_int_equal(bus_add(w->bus, &w->rom), 0);
@@ -175,9 +175,8 @@ static void slices_bounded(void **ctx)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(copies),      cmocka_unit_test(refused),
-        cmocka_unit_test(wraps),       cmocka_unit_test(slice_lists),
-        cmocka_unit_test(slices_bounded),
+        cmocka_unit_test(copies),      cmocka_unit_test(refused),        cmocka_unit_test(wraps),
+        cmocka_unit_test(slice_lists), cmocka_unit_test(slices_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
