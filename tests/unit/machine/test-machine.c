@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Whole machines on the soft engine: tiny kernels are started, paused, reset and ended; damaged
+ * kernels and firmware are refused with a line that names them; the devices save and load.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "base/bytes.h"
+#include "machine/machine_internal.h"
+
+#define WAIT_MS 30000
+
+static char folder[] = "/tmp/yado-test-machine-XXXXXX";
+static char path[sizeof(folder) + 16];
+
+static void write_file(const char *name, const void *data, size_t len)
+{
+    int fd;
+
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, data, len), len);
+    close(fd);
+}
+
+static struct machine_config config(void)
+{
+    return (struct machine_config){.name = "test",
+                                   .engine = "soft",
+                                   .cpus = 1,
+                                   .memory_bytes = MIB(16),
+                                   .firmware = "bios",
+                                   .kernel = path,
+                                   .debug_exit = true,
+                                   .stop_on_triple_fault = true};
+}
+
+/* A multiboot kernel that says itself where it goes: header at 1 MiB, code behind it. */
+static size_t kernel_image(uint8_t *image, const void *code, size_t len)
+{
+    le32_put(image, 0x1badb002);
+    le32_put(image + 4, 0x10000);
+    le32_put(image + 8, -(0x1badb002u + 0x10000u));
+    le32_put(image + 12, 0x100000);
+    le32_put(image + 16, 0x100000);
+    le32_put(image + 20, (uint32_t)(0x100000 + 32 + len));
+    le32_put(image + 24, 0x100000 + 0x1000);
+    le32_put(image + 28, 0x100000 + 32);
+    memcpy(image + 32, code, len);
+    return 32 + len;
+}
+
+static void kernel_write(const void *code, size_t len)
+{
+    uint8_t image[256];
+
+    write_file("kernel", image, kernel_image(image, code, len));
+}
+
+static struct machine *start(const struct machine_config *c)
+{
+    struct machine *m = NULL;
+    struct error err = {""};
+    int r = machine_new(c, &m, &err);
+
+    if (r < 0)
+        print_error("%s\n", err.text);
+    assert_int_equal(r, 0);
+    assert_int_equal(machine_start(m, &err), 0);
+    return m;
+}
+
+/* The monitor's loop, until the machine ends or the time is over. */
+static enum machine_end serve(struct machine *m, int ms)
+{
+    while (machine_end(m) == MACHINE_RUNS && ms > 0) {
+        struct pollfd fds[2] = {{machine_event_fd(m), POLLIN, 0}, {machine_timer_fd(m), POLLIN, 0}};
+
+        poll(fds, 2, 10);
+        ms -= 10;
+        machine_poll(m);
+    }
+    return machine_end(m);
+}
+
+static void test_exit_port(void **state)
+{
+    static const uint8_t code[] = {0xb0, 0x2a, 0xe6, 0xf4, 0xeb, 0xfe}; /* out 0xf4, 42; jmp . */
+    struct machine_config c = config();
+    struct machine *m;
+
+    (void)state;
+    kernel_write(code, sizeof(code));
+    m = start(&c);
+    assert_int_equal(serve(m, WAIT_MS), MACHINE_DEBUG_EXITED);
+    assert_int_equal(machine_exit_status(m), 0x55);
+    machine_free(m);
+}
+
+static void test_power_off(void **state)
+{
+    static const uint8_t code[] = {0x66, 0xba, 0x04, 0x06, 0x66, 0xb8,
+                                   0x00, 0x20, 0x66, 0xef, 0xeb, 0xfe}; /* out 0x604, 0x2000 */
+    struct machine_config c = config();
+    struct machine *m;
+
+    (void)state;
+    kernel_write(code, sizeof(code));
+    m = start(&c);
+    assert_int_equal(serve(m, WAIT_MS), MACHINE_POWERED_OFF);
+    machine_free(m);
+}
+
+/* lidt [limit 0]; int3: the definition decides between the report and a reset. */
+static void test_triple_fault(void **state)
+{
+    static const uint8_t code[] = {
+        0xb0, 0x20, 0xe6, 0x70,                   /* CMOS byte 0x20 counts the starts */
+        0xe4, 0x71, 0x3c, 0x01,                   /* in al, 71; cmp al, 1 */
+        0x74, 0x11,                               /* je second */
+        0xb0, 0x01, 0xe6, 0x71,                   /* out 71, 1 */
+        0x0f, 0x01, 0x1d, 0x31, 0x00, 0x10, 0x00, /* lidt [0x100031] */
+        0xcc, 0xeb, 0xfe, 0x00, 0x00, 0x00, 0xb0,
+        0x05, 0xe6, 0xf4, 0xeb, 0xfe, /* second: out f4, 5 */
+    };
+    struct machine_config c = config();
+    struct machine *m;
+
+    (void)state;
+    kernel_write(code, sizeof(code));
+    m = start(&c);
+    assert_int_equal(serve(m, WAIT_MS), MACHINE_TRIPLE_FAULT);
+    assert_string_not_equal(machine_report(m), "");
+    machine_free(m);
+    c.stop_on_triple_fault = false;
+    m = start(&c);
+    assert_int_equal(serve(m, WAIT_MS), MACHINE_DEBUG_EXITED);
+    assert_int_equal(machine_exit_status(m), 11);
+    machine_free(m);
+}
+
+/* jmp .: the machine is ours to stop, at any time. */
+static void test_pause(void **state)
+{
+    static const uint8_t code[] = {0xeb, 0xfe};
+    struct machine_config c = config();
+    struct machine *m;
+    uint64_t then;
+
+    (void)state;
+    kernel_write(code, sizeof(code));
+    m = start(&c);
+    serve(m, 50);
+    machine_pause(m);
+    assert_true(machine_is_paused(m));
+    then = machine_time_ns(m);
+    serve(m, 50);
+    assert_int_equal(machine_time_ns(m), then);
+    machine_resume(m);
+    serve(m, 50);
+    assert_true(machine_time_ns(m) > then);
+    machine_reset(m);
+    machine_pause(m);
+    machine_reset(m);
+    machine_resume(m);
+    serve(m, 50);
+    assert_int_equal(machine_end(m), MACHINE_RUNS);
+    machine_free(m);
+}
+
+/* Every file that is wrong is named; nothing is left running or open. */
+static void test_refused(void **state)
+{
+    struct machine_config c = config();
+    struct error err = {""};
+    struct machine *m = NULL;
+    uint8_t junk[8192] = {0};
+
+    (void)state;
+    snprintf(path, sizeof(path), "%s/absent", folder);
+    assert_true(machine_new(&c, &m, &err) < 0);
+    assert_non_null(strstr(err.text, path));
+    write_file("junk", junk, sizeof(junk));
+    assert_true(machine_new(&c, &m, &err) < 0);
+    assert_non_null(strstr(err.text, path));
+    c.kernel = NULL;
+    c.firmware = path;
+    write_file("rom", junk, 1000);
+    assert_true(machine_new(&c, &m, &err) < 0);
+    assert_non_null(strstr(err.text, path));
+    c.firmware = "bios";
+    c.append = "quiet";
+    assert_true(machine_new(&c, &m, &err) < 0);
+    assert_non_null(strstr(err.text, "--kernel"));
+    c.append = NULL;
+    c.cdrom = "/nonexistent.iso";
+    assert_true(machine_new(&c, &m, &err) < 0);
+    assert_non_null(strstr(err.text, "/nonexistent.iso"));
+    c.cdrom = NULL;
+    c.engine = "hard";
+    assert_true(machine_new(&c, &m, &err) < 0);
+    assert_null(m);
+}
+
+static uint32_t random_next(uint32_t *seed)
+{
+    *seed = *seed * 1664525 + 1013904223;
+    return *seed >> 8;
+}
+
+/* Kernels with damaged headers of each format: refused or loaded, never a crash. */
+static void test_damaged_kernels(void **state)
+{
+    static const uint8_t elf[] = {0x7f, 'E', 'L', 'F', 1, 1, 1};
+    uint8_t image[4096];
+    uint32_t seed = 1;
+
+    (void)state;
+    for (unsigned turn = 0; turn < 300; turn++) {
+        struct machine_config c = config();
+        struct error err = {""};
+        struct machine *m = NULL;
+
+        memset(image, 0, sizeof(image));
+        switch (turn % 4) {
+        case 0:
+            kernel_image(image, "\xeb\xfe", 2);
+            le32_put(image + 12 + 4 * (random_next(&seed) % 5), random_next(&seed) << 8);
+            break;
+        case 1:
+        case 2:
+            memcpy(image, elf, sizeof(elf));
+            image[4] = turn % 4 == 1 ? 1 : 2;
+            le32_put(image + 0x1c, 0x34);
+            le64_put(image + 0x20, turn % 4 == 1 ? 0x00200034u : 0x40u);
+            le16_put(image + 0x2a, 0x20);
+            le16_put(image + 0x2c, 2);
+            le16_put(image + 0x36, 0x38);
+            le16_put(image + 0x38, 2);
+            le32_put(image + 0x100, 0x1badb002);
+            le32_put(image + 0x108, -0x1badb002u);
+            for (unsigned at = 0x34; at < 0xb0; at += 4)
+                if (random_next(&seed) % 2)
+                    le32_put(image + at, random_next(&seed) % 3 ? random_next(&seed) % 8
+                                                                : random_next(&seed) << 8);
+            le16_put(image + 0x38, 2);
+            break;
+        default:
+            memcpy(image + 0x202, "HdrS", 4);
+            le16_put(image + 0x1fe, 0xaa55);
+            for (unsigned at = 0x1f1; at < 0x240; at++)
+                if (at != 0x1fe && at != 0x1ff && (at < 0x202 || at > 0x205))
+                    image[at] = (uint8_t)random_next(&seed);
+            image[0x1f1] = random_next(&seed) % 12;
+        }
+        write_file("damaged", image, sizeof(image));
+        if (machine_new(&c, &m, &err) < 0)
+            assert_non_null(strstr(err.text, "--"));
+        machine_free(m);
+    }
+}
+
+/* Saved, loaded into another machine of the same kind, saved again: the same bytes. */
+static void test_state(void **state)
+{
+    static const uint8_t code[] = {0xeb, 0xfe};
+    struct machine_config c = config();
+    struct machine *one, *two;
+    struct state *first, *load, *second;
+    const void *a, *b;
+    size_t a_len, b_len;
+
+    (void)state;
+    kernel_write(code, sizeof(code));
+    one = start(&c);
+    serve(one, 50);
+    machine_pause(one);
+    two = start(&c);
+    machine_pause(two);
+    assert_int_equal(state_new_save(&first), 0);
+    assert_int_equal(pc_state(one, first), 0);
+    a = state_data(first, &a_len);
+    assert_int_equal(state_new_load(a, a_len, &load), 0);
+    assert_int_equal(pc_state(two, load), 0);
+    assert_int_equal(state_new_save(&second), 0);
+    assert_int_equal(pc_state(two, second), 0);
+    b = state_data(second, &b_len);
+    assert_int_equal(a_len, b_len);
+    assert_memory_equal(a, b, a_len);
+    state_free(first);
+    state_free(load);
+    state_free(second);
+    machine_free(one);
+    machine_free(two);
+}
+
+/* Two processors: the second sleeps until it is called, and stops as the first does. */
+static void test_processors(void **state)
+{
+    static const uint8_t code[] = {
+        0xa1, 0x20, 0x00, 0xe0, 0xfe,                               /* mov eax, [apic id] */
+        0xc7, 0x05, 0x10, 0x03, 0xe0, 0xfe, 0x00, 0x00, 0x00, 0x01, /* ICR high: 1 */
+        0xb9, 0xe9, 0x90, 0x90, 0x90,                               /* mov ecx, … */
+        0xc7, 0x05, 0x00, 0x80, 0x00, 0x00, 0xb0, 0x07, 0xe6, 0xf4, /* [8000]: mov al, 7; out */
+        0xc7, 0x05, 0xf0, 0x00, 0xe0, 0xfe, 0xff, 0x01, 0x00, 0x00, /* SVR */
+        0xc7, 0x05, 0x00, 0x03, 0xe0, 0xfe, 0x00, 0x45, 0x00, 0x00, /* INIT */
+        0xc7, 0x05, 0x00, 0x03, 0xe0, 0xfe, 0x08, 0x46, 0x00, 0x00, /* SIPI, page 8 */
+        0xf4, 0xeb, 0xfd,                                           /* hlt; jmp . */
+    };
+    struct machine_config c = config();
+    struct machine *m;
+
+    (void)state;
+    c.cpus = 2;
+    kernel_write(code, sizeof(code));
+    m = start(&c);
+    assert_int_equal(serve(m, WAIT_MS), MACHINE_DEBUG_EXITED);
+    assert_int_equal(machine_exit_status(m), 15);
+    machine_free(m);
+}
+
+static int group_setup(void **state)
+{
+    (void)state;
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int group_teardown(void **state)
+{
+    static const char *const names[] = {"kernel", "junk", "rom", "damaged"};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        snprintf(path, sizeof(path), "%s/%s", folder, names[i]);
+        unlink(path);
+    }
+    return rmdir(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_exit_port),    cmocka_unit_test(test_power_off),
+        cmocka_unit_test(test_triple_fault), cmocka_unit_test(test_pause),
+        cmocka_unit_test(test_refused),      cmocka_unit_test(test_damaged_kernels),
+        cmocka_unit_test(test_state),        cmocka_unit_test(test_processors),
+    };
+    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}

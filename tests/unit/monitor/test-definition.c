@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a person may write as options or JSON, and what they are told when it is wrong.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "monitor/definition.h"
+
+static int parse(struct definition *def, struct error *err, const char *a, const char *b)
+{
+    char *argv[] = {(char *)"run", (char *)a, (char *)b, NULL};
+
+    *err = (struct error){""};
+    assert_int_equal(definition_init(def), 0);
+    return definition_parse_args(def, b ? 3 : 2, argv, err);
+}
+
+static int parse_json(struct definition *def, struct error *err, const char *text)
+{
+    *err = (struct error){""};
+    assert_int_equal(definition_init(def), 0);
+    return definition_parse_json(def, text, strlen(text), err);
+}
+
+/* A user who writes 2G gets 2 GiB, and not 2 MiB or an overflow. */
+static void test_sizes(void **state)
+{
+    static const struct {
+        const char *text;
+        uint64_t bytes;
+    } good[] = {{"512", MIB(512)}, {"512M", MIB(512)}, {"2G", GIB(2)},   {"2g", GIB(2)},
+                {"64K", KIB(64)},  {"1GiB", GIB(1)},   {"1T", GIB(1024)}};
+    static const char *const bad[] = {"",
+                                      "M",
+                                      "12Q",
+                                      "1.5G",
+                                      "-1",
+                                      "99999999999999999999",
+                                      "18446744073709551615",
+                                      "17592186044416T",
+                                      "1GG",
+                                      "0x10"};
+    uint64_t bytes = 1;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+        assert_int_equal(definition_parse_size(good[i].text, &bytes), 0);
+        assert_int_equal(bytes, good[i].bytes);
+    }
+    bytes = 77;
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        assert_true(definition_parse_size(bad[i], &bytes) < 0);
+        assert_int_equal(bytes, 77);
+    }
+}
+
+/* Each wrong option is refused with a line that names it. */
+static void test_refusals(void **state)
+{
+    static const struct {
+        const char *option, *value, *names;
+    } cases[] = {
+        {"--cpus", "0", "--cpus"},
+        {"--cpus", "65", "--cpus"},
+        {"--cpus", "two", "two"},
+        {"--memory", "0", "--memory"},
+        {"--memory", "4P", "4P"},
+        {"--memory", "1025K", "--memory"},
+        {"--engine", "tcg", "auto, kvm, soft"},
+        {"--boot", "usb", "usb"},
+        {"--net", "user", "none"},
+        {"--serial", "file=", "--serial"},
+        {"--serial", "pty", "stdio, null"},
+        {"--display", "gtk", "--display"},
+        {"--control", "tcp=1", "--control"},
+        {"--disk", "", "--disk"},
+        {"--disk", "a.vhd,bus=scsi", "scsi"},
+        {"--disk", "a.vhd,snapshot", "snapshot"},
+        {"--on-reset", "pause", "pause"},
+        {"--debug-exit=maybe", NULL, "maybe"},
+        {"--frobnicate", "1", "--frobnicate"},
+        {"kernel", "1", "kernel"},
+        {"--kernel", NULL, "--kernel"},
+        {"--definition", "/nonexistent/vm.json", "/nonexistent/vm.json"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct definition def;
+        struct error err;
+
+        assert_true(parse(&def, &err, cases[i].option, cases[i].value) < 0);
+        assert_non_null(strstr(err.text, cases[i].names));
+        assert_null(strchr(err.text, '\n'));
+        definition_done(&def);
+    }
+}
+
+static void test_disks(void **state)
+{
+    char *argv[] = {(char *)"run", (char *)"--disk", (char *)"a,,b.vhd,bus=virtio,readonly",
+                    (char *)"--disk=c.img"};
+    struct machine_config config;
+    struct definition def;
+    struct error err = {""};
+
+    (void)state;
+    assert_int_equal(definition_init(&def), 0);
+    assert_int_equal(definition_parse_args(&def, 4, argv, &err), 0);
+    definition_to_config(&def, &config);
+    assert_int_equal(config.disk_count, 2);
+    assert_string_equal(config.disks[0].path, "a,b.vhd");
+    assert_int_equal(config.disks[0].bus, MACHINE_BUS_VIRTIO);
+    assert_true(config.disks[0].readonly);
+    assert_string_equal(config.disks[1].path, "c.img");
+    assert_int_equal(config.disks[1].bus, MACHINE_BUS_IDE);
+    assert_false(config.disks[1].readonly);
+    definition_done(&def);
+}
+
+/* One disk more than there is room for is refused, not written behind the array. */
+static void test_many_disks(void **state)
+{
+    struct definition def;
+    struct error err;
+    char text[1024] = "{\"disk\": [\"0\"";
+
+    (void)state;
+    for (unsigned i = 0; i < MACHINE_DISKS_MAX; i++)
+        strncat(text, ",\"x\"", sizeof(text) - strlen(text) - 1);
+    strncat(text, "]}", sizeof(text) - strlen(text) - 1);
+    assert_true(parse_json(&def, &err, text) < 0);
+    assert_non_null(strstr(err.text, "disk"));
+    definition_done(&def);
+}
+
+/* What is booted when nobody says so: the thing that was given. */
+static void test_boot_default(void **state)
+{
+    struct machine_config config;
+    struct definition def;
+    struct error err;
+
+    (void)state;
+    assert_int_equal(parse(&def, &err, "--cdrom", "x.iso"), 0);
+    definition_to_config(&def, &config);
+    assert_int_equal(config.boot, MACHINE_BOOT_CDROM);
+    definition_done(&def);
+    assert_int_equal(parse(&def, &err, "--floppy", "x.img"), 0);
+    definition_to_config(&def, &config);
+    assert_int_equal(config.boot, MACHINE_BOOT_FLOPPY);
+    definition_done(&def);
+}
+
+/* The JSON form knows the same names and makes the same checks. */
+static void test_json(void **state)
+{
+    static const char *const bad[] = {
+        "",
+        "[]",
+        "{\"cpus\": 2",
+        "{\"cpus\": 2.5}",
+        "{\"cpus\": 0}",
+        "{\"cpus\": 1, \"cpus\": 2}",
+        "{\"debug-exit\": \"yes\"}",
+        "{\"definition\": \"a\"}",
+        "{\"color\": \"red\"}",
+        "{\"disk\": 5}",
+        "{\"disk\": {\"file\": \"a\", \"size\": 1}}",
+        "{\"disk\": {\"bus\": \"ide\"}}",
+        "{\"name\": \"a\\u0000b\"}",
+    };
+    struct machine_config config;
+    struct definition def;
+    struct error err;
+
+    (void)state;
+    assert_int_equal(parse_json(&def, &err,
+                                "{\"name\": \"web\", \"cpus\": 2, \"memory\": \"1G\","
+                                " \"debug-exit\": true, \"on-triple-fault\": \"stop\","
+                                " \"disk\": [{\"file\": \"a\", \"bus\": \"virtio\","
+                                "             \"readonly\": true}, \"b,bus=ide\"]}"),
+                     0);
+    definition_to_config(&def, &config);
+    assert_string_equal(config.name, "web");
+    assert_int_equal(config.cpus, 2);
+    assert_int_equal(config.memory_bytes, GIB(1));
+    assert_true(config.debug_exit);
+    assert_true(config.stop_on_triple_fault);
+    assert_int_equal(config.disk_count, 2);
+    assert_true(config.disks[0].readonly);
+    definition_done(&def);
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        assert_true(parse_json(&def, &err, bad[i]) < 0);
+        assert_string_not_equal(err.text, "");
+        definition_done(&def);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_sizes),        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_disks),        cmocka_unit_test(test_many_disks),
+        cmocka_unit_test(test_boot_default), cmocka_unit_test(test_json),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
