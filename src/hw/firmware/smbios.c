@@ -66,7 +66,9 @@ static void build_bios(struct builder *b)
     string(b, MAKER);
     string(b, YADO_VERSION);
     aml_u16(&b->out, 0xe800);
-    string(b, "01/01/2025");
+    /* A date before 2015: for later boards of Intel's, Linux (rtc-cmos) expects alarms of the RTC
+     * as an ACPI event, which this board does not give. */
+    string(b, "04/01/2014");
     aml_u8(&b->out, 0);
     aml_u64(&b->out, 0x08); /* characteristics are not given */
     aml_u8(&b->out, 0);
