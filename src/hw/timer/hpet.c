@@ -39,7 +39,8 @@ enum {
 #define TN_ROUTES 0x00f00000ull /* pins 20 to 23 */
 #define NOWHERE 31
 #define TN_FIXED (TN_PERIODIC_CAP | TN_SIZE_CAP | TN_FSB_CAP | TN_ROUTES << 32)
-#define TN_WRITABLE (TN_LEVEL | TN_ENABLE | TN_PERIODIC | TN_SET_VALUE | TN_32 | 31ull << 9 | TN_FSB)
+#define TN_WRITABLE                                                                                \
+    (TN_LEVEL | TN_ENABLE | TN_PERIODIC | TN_SET_VALUE | TN_32 | 31ull << 9 | TN_FSB)
 /* Period in femtoseconds, then revision, timers, 64-bit counter, legacy replacement, vendor. */
 #define CAPABILITIES (HPET_TICK_NS * 1000000ull << 32 | HPET_ID)
 /* No guest can make the host spin: periods below this are merged. */

@@ -478,9 +478,10 @@ static void counter_state(struct counter *c, unsigned i, struct state *s)
     state_u8(s, STATE_NAME("latched_bytes", i), &c->latched_bytes);
     state_bool(s, STATE_NAME("status_latched", i), &c->status_latched);
     state_u8(s, STATE_NAME("status", i), &c->status);
-    state_check(s, c->mode < 6 && c->rw < 4 && c->count >= 1 && c->count <= 0x10000 &&
-                       (!c->next_pending || (c->next >= 1 && c->next <= 0x10000 && c->next_at >= 1 &&
-                                             c->next_at <= c->count)));
+    bool next_valid = c->next >= 1 && c->next <= 0x10000 && c->next_at >= 1 &&
+                      c->next_at <= c->count;
+    state_check(s, c->mode < 6 && c->rw < 4 && c->count >= 1 && c->count <= 0x10000);
+    state_check(s, !c->next_pending || next_valid);
 }
 
 static int pit_state(void *dev, struct state *s)
