@@ -64,7 +64,19 @@ static void bus_unlock(struct cpu *c, bool locked)
 static void write_slow(struct cpu *c, const struct uop *u, uint64_t lin)
 {
     bool read = u->flags & U_READ, locked = u->flags & U_LOCK;
+    uint8_t *host = slow_write_begin(c, lin, u->size, uop_access(u, ACC_WRITE));
 
+    c->slow_uop = u;
+    if (host) {
+        /* In place, so that a LOCK is one. */
+        thunk_call(c, u->thunk, host);
+        if (has_fault(c))
+            FAULT(c, u);
+        slow_write_end(c, host, u->size);
+        NEXT_OR_LEAVE(c, u);
+    }
+    if (has_fault(c))
+        FAULT(c, u);
     if (!probe_write(c, lin, u->size, uop_access(u, ACC_WRITE)))
         FAULT(c, u);
     bus_lock(c, locked);
@@ -72,7 +84,6 @@ static void write_slow(struct cpu *c, const struct uop *u, uint64_t lin)
         bus_unlock(c, locked);
         FAULT(c, u);
     }
-    c->slow_uop = u;
     thunk_call(c, u->thunk, c->bounce);
     if (!has_fault(c))
         mem_put(c, lin, c->bounce, u->size, uop_access(u, ACC_WRITE));

@@ -184,6 +184,11 @@ static bool between(struct cpu *c, enum vcpu_exit *ret_exit)
         return false;
     }
     c->events &= ~(uint32_t)EV_BREAK;
+    /* Before interrupts are taken: one that is here already ends the halt, not the handler. */
+    if (c->events & EV_HALT) {
+        c->events &= ~(uint32_t)(EV_HALT | EV_SHADOW);
+        c->activity = X86_HALTED;
+    }
     if (requests & (REQ_REMAP | REQ_FLUSH | REQ_CODE))
         take_maintenance(c);
     if (requests & REQ_INIT && take(c, REQ_INIT)) {
@@ -193,16 +198,13 @@ static bool between(struct cpu *c, enum vcpu_exit *ret_exit)
     if (requests & REQ_SIPI && take(c, REQ_SIPI))
         do_sipi(c);
     if (c->events & EV_TRAP && !(c->events & EV_SHADOW_SS)) {
+        c->activity = X86_ACTIVE;
         deliver_trap(c);
         return true;
     }
     if (!(c->events & (EV_SHADOW | EV_SHADOW_SS)) && requests & (REQ_NMI | REQ_INTR) &&
         c->activity != X86_WAIT_SIPI && take_interrupt(c))
         return true;
-    if (c->events & EV_HALT) {
-        c->events &= ~(uint32_t)(EV_HALT | EV_SHADOW);
-        c->activity = X86_HALTED;
-    }
     if (take(c, REQ_KICK)) {
         *ret_exit = VCPU_EXIT_KICKED;
         return false;

@@ -425,6 +425,24 @@ bool slow_write(struct cpu *c, uint64_t lin, const void *buf, unsigned size, uns
     return true;
 }
 
+uint8_t *slow_write_begin(struct cpu *c, uint64_t lin, unsigned size, unsigned access)
+{
+    struct piece p[2];
+    unsigned count;
+
+    if (!split(c, lin, size, access | ACC_WRITE, p, &count) || count > 1 ||
+        !is_memory(c, &p[0], true))
+        return NULL;
+    if (UNLIKELY(c->dr[7] & 0xff))
+        check_watch(c, lin, size, true);
+    return p[0].host;
+}
+
+void slow_write_end(struct cpu *c, const uint8_t *host, unsigned size)
+{
+    note_write(c, host, size);
+}
+
 bool probe_write(struct cpu *c, uint64_t lin, unsigned size, unsigned access)
 {
     struct piece p[2];

@@ -65,6 +65,13 @@ enum access {
  */
 bool slow_read(struct cpu *c, uint64_t lin, void *buf, unsigned size, unsigned access);
 bool slow_write(struct cpu *c, uint64_t lin, const void *buf, unsigned size, unsigned access);
+/*
+ * A store by the caller to memory that the TLB does not give out (a page with code, a watched
+ * one): the host address, to be followed by slow_write_end(). NULL: a fault is pending, or the
+ * bytes are not in one page of memory.
+ */
+uint8_t *slow_write_begin(struct cpu *c, uint64_t lin, unsigned size, unsigned access);
+void slow_write_end(struct cpu *c, const uint8_t *host, unsigned size);
 /* Check (and fault) that size bytes may be written, without writing. */
 bool probe_write(struct cpu *c, uint64_t lin, unsigned size, unsigned access);
 bool probe_read(struct cpu *c, uint64_t lin, unsigned size, unsigned access);
