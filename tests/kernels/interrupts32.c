@@ -97,14 +97,14 @@ static void pic_timer(void)
     /* Masked it stays in the request register, and comes when it is let through. */
     outb(0x21, 0xff);
     pit_once(100);
-    for (unsigned i = 0; i < 2000; i++)
-        inb(0x80);
+    outb(0x20, 0x0a);
+    for (unsigned spin = 0; spin < 2000000 && !(inb(0x20) & 1); spin++)
+        asm volatile("pause");
+    CHECK_EQ(inb(0x20) & 1, 1);
     sti();
     asm volatile("nop");
     cli();
     CHECK_EQ(hits[PIC_BASE], 1);
-    outb(0x20, 0x0a);
-    CHECK_EQ(inb(0x20) & 1, 1);
     outb(0x21, 0xfe);
     sti();
     asm volatile("nop; nop");
