@@ -127,6 +127,27 @@ static void halt(void)
     CHECK_EQ(last_ip, after);
 }
 
+/* An interrupt in the very moment of a HLT ends it, and its handler runs to its end. */
+static void halt_under_fire(void)
+{
+    outb(0x43, 0x34); /* 8254, mode 2, 5 kHz */
+    outb(0x40, 239);
+    outb(0x40, 0);
+    outb(0x21, 0xfe);
+    hits[PIC_BASE] = 0;
+    sti();
+    for (unsigned i = 0; i < 1500; i++) {
+        for (volatile unsigned spin = 0; spin < i % 97; spin++)
+            ;
+        asm volatile("hlt");
+        CHECK(flags_get() & FLAG_IF);
+    }
+    cli();
+    outb(0x21, 0xff);
+    outb(0x43, 0x30);
+    CHECK(hits[PIC_BASE] >= 1500);
+}
+
 static void apic_setup(void)
 {
     wrmsr(0x1b, (rdmsr(0x1b) & 0xfff) | APIC | 0x800);
@@ -291,6 +312,7 @@ void test_main(void)
     pics_setup();
     test("pic-timer", pic_timer);
     test("halt", halt);
+    test("halt-under-fire", halt_under_fire);
     apic_setup();
     test("interprocessor", interprocessor);
     test("task-priority", task_priority);
