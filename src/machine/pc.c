@@ -876,6 +876,9 @@ void pc_free(struct machine *m)
             wire->ops->free(dev);
     }
     pci_bus_free(pc->pci);
+    bus_remove(m->mem, &pc->rom);
+    bus_remove(m->mem, &pc->ram_high);
+    bus_remove(m->mem, &pc->ram_low);
     bus_commit(m->pio);
     bus_commit(m->mem);
     drives_close(pc);

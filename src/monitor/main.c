@@ -208,6 +208,7 @@ int main(int argc, char **argv)
     char report[2048];
     int r, status;
 
+    terminal_prepare();
     r = uv_loop_init(&vm.loop);
     if (r < 0 || (r = definition_init(&vm.def)) < 0)
         return complain(&err, r);

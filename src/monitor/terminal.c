@@ -12,7 +12,7 @@
 static struct termios saved;
 static volatile sig_atomic_t raw_fd = -1;
 
-static const int deadly[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGQUIT, SIGHUP, SIGSYS};
+static const int deadly[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGQUIT, SIGSYS};
 
 void terminal_restore(void)
 {
@@ -31,10 +31,18 @@ static void die(int sig)
     raise(sig);
 }
 
+void terminal_prepare(void)
+{
+    struct sigaction sa = {.sa_handler = die, .sa_flags = SA_RESETHAND};
+
+    sigemptyset(&sa.sa_mask);
+    for (size_t i = 0; i < ARRAY_LEN(deadly); i++)
+        sigaction(deadly[i], &sa, NULL);
+}
+
 bool terminal_raw(int fd)
 {
     struct termios raw;
-    struct sigaction sa = {.sa_handler = die, .sa_flags = SA_RESETHAND};
 
     if (!isatty(fd) || tcgetpgrp(fd) != getpgrp() || tcgetattr(fd, &saved) < 0)
         return false;
@@ -44,13 +52,5 @@ bool terminal_raw(int fd)
     if (tcsetattr(fd, TCSANOW, &raw) < 0)
         return false;
     raw_fd = fd;
-    sigemptyset(&sa.sa_mask);
-    for (size_t i = 0; i < ARRAY_LEN(deadly); i++) {
-        struct sigaction old;
-
-        /* An engine's own handler stays. */
-        if (sigaction(deadly[i], NULL, &old) == 0 && old.sa_handler == SIG_DFL)
-            sigaction(deadly[i], &sa, NULL);
-    }
     return true;
 }

@@ -8,9 +8,11 @@
 #include "base/util.h"
 
 /*
- * Make fd raw if it is a terminal that this process is in the foreground of; true if it was done.
- * Signals that would kill the process restore it first.
+ * Let signals that kill the process restore the terminal first. Called before anything else takes
+ * such signals (an engine passes on those that are not its own).
  */
+void terminal_prepare(void);
+/* Make fd raw if it is a terminal that this process is in the foreground of; true if it was done. */
 bool terminal_raw(int fd);
 /* Put it back as it was; harmless when it is not raw. Async-signal-safe. */
 void terminal_restore(void);
