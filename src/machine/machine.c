@@ -92,8 +92,12 @@ static int engine_make(struct machine *m, const char *name, struct error *err)
 static int memory_make(struct machine *m, struct error *err)
 {
     uint64_t bytes = m->config.memory_bytes;
+    uint64_t host = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
     int r;
 
+    if (bytes > host)
+        return error_set(err, -ENOMEM, "--memory: %llu MiB are more than the %llu MiB of this host",
+                         (unsigned long long)(bytes >> 20), (unsigned long long)(host >> 20));
     m->low_ram_bytes = MIN(bytes, LOW_RAM_MAX);
     m->high_ram_bytes = bytes - m->low_ram_bytes;
     r = ram_new(bytes + STORE_EXTRA_BYTES, &m->ram, err);
