@@ -89,13 +89,29 @@ static bool hits_breakpoint(struct cpu *c)
 
 /* ---- INIT and SIPI (SDM vol. 3, 8.4) ---- */
 
+#define CACHE_BITS ((uint64_t)(CR0_CD | CR0_NW))
+
 static void do_init(struct cpu *c)
 {
     struct x86_state *state = &c->soft->scratch_state[c->vcpu.index];
+    struct x86_state old;
     uint64_t tsc_offset = c->tsc_offset;
 
     fpu_save(c);
+    soft_get_state(c, &old);
     x86_state_reset(state, c->vcpu.index == 0);
+    /* What INIT leaves alone: table 10-1. */
+    state->cr0 = (state->cr0 & ~CACHE_BITS) | (old.cr0 & CACHE_BITS);
+    memcpy(state->xsave, old.xsave, sizeof(state->xsave));
+    state->xcr0 = old.xcr0;
+    state->mtrr_def_type = old.mtrr_def_type;
+    memcpy(state->mtrr_fixed, old.mtrr_fixed, sizeof(state->mtrr_fixed));
+    memcpy(state->mtrr_base, old.mtrr_base, sizeof(state->mtrr_base));
+    memcpy(state->mtrr_mask, old.mtrr_mask, sizeof(state->mtrr_mask));
+    state->pat = old.pat;
+    state->tsc_aux = old.tsc_aux;
+    state->misc_enable = old.misc_enable;
+    state->mcg_status = old.mcg_status;
     soft_put_state(c, state);
     c->tsc_offset = tsc_offset;
 }
