@@ -118,8 +118,7 @@ void clock_advance(struct clock *clock, uint64_t delta_ns)
 
 void timer_init(struct timer *timer, struct clock *clock, void (*fire)(void *ctx), void *ctx)
 {
-    *timer = (struct timer){
-        .clock = clock, .fire = fire, .ctx = ctx, .deadline_ns = CLOCK_NEVER};
+    *timer = (struct timer){.clock = clock, .fire = fire, .ctx = ctx, .deadline_ns = CLOCK_NEVER};
 }
 
 void timer_cancel(struct timer *timer)

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "cpu/x86/cpuid.h"
 #include "hw/chipset/debugcon.h"
 #include "hw/chipset/i440fx.h"
 #include "hw/chipset/piix3.h"
@@ -195,6 +196,7 @@ static int make_lapic(struct pc *pc, struct error *err)
     struct lapic_env env = {
         .cpus = pc->m->config.cpus,
         .phys_bits = PHYS_BITS,
+        .tick_ns = (unsigned)(NS_PER_SEC / X86_CRYSTAL_HZ),
         .clock = pc->m->clock,
         .intr = lapic_out_intr,
         .nmi = lapic_out_nmi,

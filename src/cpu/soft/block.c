@@ -100,8 +100,8 @@ static bool within_cs(const struct cpu *c, uint64_t rip, unsigned len)
            (rip <= c->seg[X86_CS].limit && len - 1 <= c->seg[X86_CS].limit - rip);
 }
 
-static void fetch_bytes(struct cpu *c, const struct fetch_page *page, unsigned offset,
-                        uint8_t *to, unsigned n)
+static void fetch_bytes(struct cpu *c, const struct fetch_page *page, unsigned offset, uint8_t *to,
+                        unsigned n)
 {
     for (unsigned i = 0; i < n; i++)
         to[i] = page->host ? page->host[offset + i]

@@ -21,26 +21,26 @@ enum uop_flag {
     U_ALIGN = 8,     /* memory must be aligned to its size */
     U_REX = 16,
     U_LOCK = 32,
-    U_WRITE = 64,    /* data: memory is written */
-    U_READ = 128,    /* data: memory is read */
+    U_WRITE = 64, /* data: memory is written */
+    U_READ = 128, /* data: memory is read */
 };
 
 /* One instruction, made ready. 64 bytes: the loop walks them in order. */
 struct uop {
     uop_fn *fn;
-    void *thunk;         /* generated code for data: void (cpu, uop, operand's host address) */
+    void *thunk; /* generated code for data: void (cpu, uop, operand's host address) */
     uint64_t imm;
-    int64_t disp;        /* of the memory operand; RIP-relative: from the block's start */
-    uint64_t addr_mask;  /* 16, 32 or 64 ones */
+    int64_t disp;       /* of the memory operand; RIP-relative: from the block's start */
+    uint64_t addr_mask; /* 16, 32 or 64 ones */
     uint8_t base, index, scale, seg; /* slots of gpr[] and seg[] */
-    uint8_t reg, rm;     /* register numbers */
-    uint8_t reg8, rm8;   /* byte offsets into gpr[] for byte operands */
-    uint8_t size;        /* bytes of the memory operand (0: none) */
-    uint8_t bytes;       /* operand size */
-    uint8_t len;         /* of the instruction */
-    uint8_t flags;       /* enum uop_flag */
+    uint8_t reg, rm;                 /* register numbers */
+    uint8_t reg8, rm8;               /* byte offsets into gpr[] for byte operands */
+    uint8_t size;                    /* bytes of the memory operand (0: none) */
+    uint8_t bytes;                   /* operand size */
+    uint8_t len;                     /* of the instruction */
+    uint8_t flags;                   /* enum uop_flag */
     uint8_t rep, opcode;
-    uint16_t at;         /* offset from the block's start */
+    uint16_t at; /* offset from the block's start */
     uint16_t imm2;
     uint8_t addr_bytes, vvvv, pad[4];
 } __attribute__((aligned(64)));
@@ -50,7 +50,7 @@ _Static_assert(sizeof(struct uop) == 64, "thunks step by 64");
 struct block {
     uint64_t ram_offset; /* of the first byte; NO_RAM: not cached (scratch) */
     uint32_t mode;
-    uint16_t len;        /* bytes of code */
+    uint16_t len; /* bytes of code */
     bool dead;
     struct block *hash_next;
     struct block *page_next;

@@ -107,8 +107,8 @@ bool set_cr0(struct cpu *c, uint64_t v)
         if (is_code64(c) || c->cr4 & CR4_PCIDE)
             return gp(c);
         efer &= ~(uint64_t)EFER_LMA;
-    } else if (v & CR0_PG && c->cr4 & CR4_PAE && !is_long(c) &&
-               (v ^ old) & (CR0_CD | CR0_NW) && !load_pdptes(c, c->cr3)) {
+    } else if (v & CR0_PG && c->cr4 & CR4_PAE && !is_long(c) && (v ^ old) & (CR0_CD | CR0_NW) &&
+               !load_pdptes(c, c->cr3)) {
         return gp(c);
     }
     c->cr0 = v;
@@ -145,15 +145,16 @@ bool set_cr3(struct cpu *c, uint64_t v)
 static uint64_t cr4_known(const struct cpu *c)
 {
     const struct x86_features *f = &c->soft->model.features;
-    uint64_t known = CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE |
-                     CR4_PCE;
+    uint64_t known =
+        CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE;
     static const struct {
         uint8_t feature;
         uint32_t bit;
     } by_feature[] = {
-        {X86_FEAT_FXSR, CR4_OSFXSR},     {X86_FEAT_SSE, CR4_OSXMMEXCPT}, {X86_FEAT_UMIP, CR4_UMIP},
-        {X86_FEAT_FSGSBASE, CR4_FSGSBASE}, {X86_FEAT_PCID, CR4_PCIDE},   {X86_FEAT_XSAVE, CR4_OSXSAVE},
-        {X86_FEAT_SMEP, CR4_SMEP},       {X86_FEAT_SMAP, CR4_SMAP},
+        {X86_FEAT_FXSR, CR4_OSFXSR}, {X86_FEAT_SSE, CR4_OSXMMEXCPT},
+        {X86_FEAT_UMIP, CR4_UMIP},   {X86_FEAT_FSGSBASE, CR4_FSGSBASE},
+        {X86_FEAT_PCID, CR4_PCIDE},  {X86_FEAT_XSAVE, CR4_OSXSAVE},
+        {X86_FEAT_SMEP, CR4_SMEP},   {X86_FEAT_SMAP, CR4_SMAP},
     };
     for (unsigned i = 0; i < ARRAY_LEN(by_feature); i++)
         if (x86_has(f, by_feature[i].feature))
@@ -449,8 +450,7 @@ static void table_store(struct cpu *c, const struct uop *u, const struct x86_tab
 
     if (c->cr4 & CR4_UMIP && c->cpl)
         RAISE(c, u, VEC_GP, 0);
-    if (!uop_lin(c, u, 2 + n, true, &lin) ||
-        !probe_write(c, lin, 2 + n, uop_access(u, ACC_WRITE)))
+    if (!uop_lin(c, u, 2 + n, true, &lin) || !probe_write(c, lin, 2 + n, uop_access(u, ACC_WRITE)))
         FAULT(c, u);
     mem_store(c, lin, 2, uop_access(u, ACC_WRITE), t->limit);
     mem_store(c, n == 8 ? lin + 2 : (uint32_t)(lin + 2), n, uop_access(u, ACC_WRITE), t->base);

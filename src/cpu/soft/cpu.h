@@ -25,8 +25,8 @@
 #include "cpu/x86/regs.h"
 
 /* gpr[] beyond the architectural sixteen */
-#define GPR_ZERO 16    /* always 0: no base or index */
-#define GPR_RIP 17     /* the block's start: base of RIP-relative operands */
+#define GPR_ZERO 16 /* always 0: no base or index */
+#define GPR_RIP 17  /* the block's start: base of RIP-relative operands */
 #define GPR_SLOTS 18
 
 /* aflags: AH as LAHF makes it in the high byte, OF as SETO makes it in bit 0. */
@@ -51,41 +51,41 @@ struct seg {
 
 /* Requests of other threads, in cpu->requests. */
 enum cpu_request {
-    REQ_KICK = 1,        /* leave vcpu_run() */
-    REQ_INTR = 2,        /* level: INTR is asserted */
+    REQ_KICK = 1, /* leave vcpu_run() */
+    REQ_INTR = 2, /* level: INTR is asserted */
     REQ_NMI = 4,
     REQ_INIT = 8,
     REQ_SIPI = 16,
-    REQ_REMAP = 32,      /* the address map has changed */
-    REQ_FLUSH = 64,      /* drop the soft TLB */
-    REQ_CODE = 128,      /* pages of code were written: see code_writes */
+    REQ_REMAP = 32, /* the address map has changed */
+    REQ_FLUSH = 64, /* drop the soft TLB */
+    REQ_CODE = 128, /* pages of code were written: see code_writes */
 };
 
 /* What the executing thread notes for itself, in cpu->events: all cheap to test at once. */
 enum cpu_event {
-    EV_FAULT = 1,    /* exception to deliver: vector, error, cr2 */
-    EV_SHADOW = 2,   /* STI: hold interrupts off for one instruction */
+    EV_FAULT = 1,     /* exception to deliver: vector, error, cr2 */
+    EV_SHADOW = 2,    /* STI: hold interrupts off for one instruction */
     EV_SHADOW_SS = 4, /* MOV SS: hold off debug traps too */
     EV_HALT = 8,
     EV_SHUTDOWN = 16,
-    EV_TRAP = 32,    /* #DB trap after this instruction; bits in dr6_pending */
-    EV_STEP = 64,    /* TF was set when the instruction began, and no exception took over */
-    EV_BREAK = 128,  /* leave the block after this instruction */
-    EV_ERROR = 256,  /* this engine cannot go on */
+    EV_TRAP = 32,   /* #DB trap after this instruction; bits in dr6_pending */
+    EV_STEP = 64,   /* TF was set when the instruction began, and no exception took over */
+    EV_BREAK = 128, /* leave the block after this instruction */
+    EV_ERROR = 256, /* this engine cannot go on */
 };
 
 /* Mode bits: what code means, and so part of the key of a block. */
 enum cpu_mode {
     MODE_CODE64 = 1,
     MODE_CODE32 = 2,
-    MODE_STACK32 = 4,   /* SS.B (in 64-bit mode the stack is 64 bits wide) */
-    MODE_REAL = 8,      /* real or virtual-8086: no VEX, no protected-mode instructions */
-    MODE_USER = 16,     /* CPL 3 */
-    MODE_X87_NM = 32,   /* CR0.EM or CR0.TS */
-    MODE_WAIT_NM = 64,  /* CR0.MP and CR0.TS */
-    MODE_SSE_UD = 128,  /* CR0.EM, or CR4.OSFXSR clear */
+    MODE_STACK32 = 4,  /* SS.B (in 64-bit mode the stack is 64 bits wide) */
+    MODE_REAL = 8,     /* real or virtual-8086: no VEX, no protected-mode instructions */
+    MODE_USER = 16,    /* CPL 3 */
+    MODE_X87_NM = 32,  /* CR0.EM or CR0.TS */
+    MODE_WAIT_NM = 64, /* CR0.MP and CR0.TS */
+    MODE_SSE_UD = 128, /* CR0.EM, or CR4.OSFXSR clear */
     MODE_TS = 256,
-    MODE_AVX_UD = 512,  /* CR4.OSXSAVE clear or XCR0 without AVX */
+    MODE_AVX_UD = 512, /* CR4.OSXSAVE clear or XCR0 without AVX */
     MODE_EM = 1024,
     MODE_SINGLE = 2048, /* one instruction a block: single step, breakpoints, shadows */
 };
@@ -103,40 +103,40 @@ struct cpu {
     /* --- read by generated code: offsets matter (thunk.c) --- */
     uint64_t gpr[GPR_SLOTS];
     uint16_t aflags;
-    uint8_t fpu_live;      /* the host's registers hold the guest's x87 and vector state */
+    uint8_t fpu_live; /* the host's registers hold the guest's x87 and vector state */
     uint8_t cpl;
-    uint32_t mode;         /* enum cpu_mode */
+    uint32_t mode; /* enum cpu_mode */
     uint64_t saved_rbx;
 
     uint64_t rip;
-    uint32_t eflags;       /* all but the arithmetic flags */
-    uint32_t events;       /* enum cpu_event */
+    uint32_t eflags;           /* all but the arithmetic flags */
+    uint32_t events;           /* enum cpu_event */
     _Atomic uint32_t requests; /* enum cpu_request */
-    struct tlb_set *tlb;   /* of the present privilege: tlb_sets[…] */
-    uint64_t tlb_tag;      /* low bits of valid tags: the epoch */
+    struct tlb_set *tlb;       /* of the present privilege: tlb_sets[…] */
+    uint64_t tlb_tag;          /* low bits of valid tags: the epoch */
     struct seg seg[SEG_SLOTS];
 
     struct x86_segment ldtr, tr;
     struct x86_table gdtr, idtr;
     uint64_t cr0, cr2, cr3, cr4, efer, xcr0;
-    uint64_t pdpte[4];     /* PAE: loaded by MOV CR3 (SDM vol. 3, 4.4.1) */
+    uint64_t pdpte[4]; /* PAE: loaded by MOV CR3 (SDM vol. 3, 4.4.1) */
     uint64_t dr[8];
     uint64_t star, lstar, cstar, sfmask, kernel_gs_base;
     uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
     uint64_t pat, tsc_offset, tsc_aux, tsc_adjust, misc_enable, spec_ctrl;
     uint64_t mtrr_def_type, mtrr_fixed[11], mtrr_base[8], mtrr_mask[8];
     uint64_t mcg_status, ucode_rev;
-    uint64_t a20_mask;     /* ~0, or without bit 20 */
+    uint64_t a20_mask; /* ~0, or without bit 20 */
 
     /* pending exception (EV_FAULT) */
     uint8_t vector;
     bool has_error;
-    bool nmi_masked;       /* until IRET */
-    uint8_t activity;      /* enum x86_activity */
+    bool nmi_masked;  /* until IRET */
+    uint8_t activity; /* enum x86_activity */
     uint32_t error;
     uint64_t fault_cr2;
     uint64_t dr6_pending;
-    int fault_signal;      /* of a thunk: SIGFPE, SIGILL */
+    int fault_signal;           /* of a thunk: SIGFPE, SIGILL */
     const struct uop *slow_uop; /* behind thunk_call() */
 
     /* last x87 instruction, for FSTENV, FSAVE, FXSAVE, XSAVE */
@@ -144,7 +144,7 @@ struct cpu {
     uint16_t fpu_cs, fpu_ds, fpu_op;
 
     /* what the block loop works with */
-    const struct block *block;      /* under way */
+    const struct block *block; /* under way */
     struct jump_slot *jumps;
     struct block_cache *blocks;
     struct tlb_state *tlbs;
@@ -218,8 +218,8 @@ static inline uint32_t flags_arith(const struct cpu *c)
 }
 static inline void flags_set_arith(struct cpu *c, uint32_t fl)
 {
-    c->aflags = (uint16_t)((fl & (FL_CF | FL_PF | FL_AF | FL_ZF | FL_SF)) << 8 | 0x200 |
-                           ((fl >> 11) & 1));
+    c->aflags =
+        (uint16_t)((fl & (FL_CF | FL_PF | FL_AF | FL_ZF | FL_SF)) << 8 | 0x200 | ((fl >> 11) & 1));
 }
 static inline uint32_t flags_get(const struct cpu *c)
 {

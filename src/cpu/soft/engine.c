@@ -16,24 +16,24 @@
 
 /* What T0 carries out: natively (so the host must have it) or by itself. */
 static const uint8_t soft_features[] = {
-    X86_FEAT_FPU,      X86_FEAT_VME,        X86_FEAT_DE,          X86_FEAT_PSE,
-    X86_FEAT_TSC,      X86_FEAT_MSR,        X86_FEAT_PAE,         X86_FEAT_MCE,
-    X86_FEAT_CX8,      X86_FEAT_APIC,       X86_FEAT_SEP,         X86_FEAT_MTRR,
-    X86_FEAT_PGE,      X86_FEAT_MCA,        X86_FEAT_CMOV,        X86_FEAT_PAT,
-    X86_FEAT_PSE36,    X86_FEAT_CLFSH,      X86_FEAT_MMX,         X86_FEAT_FXSR,
-    X86_FEAT_SSE,      X86_FEAT_SSE2,       X86_FEAT_HTT,         X86_FEAT_SSE3,
-    X86_FEAT_PCLMUL,   X86_FEAT_SSSE3,      X86_FEAT_FMA,         X86_FEAT_CX16,
-    X86_FEAT_PCID,     X86_FEAT_SSE41,      X86_FEAT_SSE42,       X86_FEAT_X2APIC,
-    X86_FEAT_MOVBE,    X86_FEAT_POPCNT,     X86_FEAT_TSC_DEADLINE, X86_FEAT_AES,
-    X86_FEAT_XSAVE,    X86_FEAT_AVX,        X86_FEAT_F16C,        X86_FEAT_RDRAND,
-    X86_FEAT_HYPERVISOR, X86_FEAT_FSGSBASE, X86_FEAT_TSC_ADJUST,  X86_FEAT_BMI1,
-    X86_FEAT_AVX2,     X86_FEAT_SMEP,       X86_FEAT_BMI2,        X86_FEAT_ERMS,
-    X86_FEAT_INVPCID,  X86_FEAT_FPU_CS_DS,  X86_FEAT_RDSEED,      X86_FEAT_ADX,
-    X86_FEAT_SMAP,     X86_FEAT_CLFLUSHOPT, X86_FEAT_CLWB,        X86_FEAT_SHA,
-    X86_FEAT_UMIP,     X86_FEAT_RDPID,      X86_FEAT_FSRM,        X86_FEAT_ARCH_CAPABILITIES,
-    X86_FEAT_SYSCALL,  X86_FEAT_NX,         X86_FEAT_FXSR_OPT,    X86_FEAT_PDPE1GB,
-    X86_FEAT_RDTSCP,   X86_FEAT_LM,         X86_FEAT_LAHF,        X86_FEAT_LZCNT,
-    X86_FEAT_XSAVEOPT, X86_FEAT_XSAVEC,     X86_FEATURES,
+    X86_FEAT_FPU,        X86_FEAT_VME,        X86_FEAT_DE,           X86_FEAT_PSE,
+    X86_FEAT_TSC,        X86_FEAT_MSR,        X86_FEAT_PAE,          X86_FEAT_MCE,
+    X86_FEAT_CX8,        X86_FEAT_APIC,       X86_FEAT_SEP,          X86_FEAT_MTRR,
+    X86_FEAT_PGE,        X86_FEAT_MCA,        X86_FEAT_CMOV,         X86_FEAT_PAT,
+    X86_FEAT_PSE36,      X86_FEAT_CLFSH,      X86_FEAT_MMX,          X86_FEAT_FXSR,
+    X86_FEAT_SSE,        X86_FEAT_SSE2,       X86_FEAT_HTT,          X86_FEAT_SSE3,
+    X86_FEAT_PCLMUL,     X86_FEAT_SSSE3,      X86_FEAT_FMA,          X86_FEAT_CX16,
+    X86_FEAT_PCID,       X86_FEAT_SSE41,      X86_FEAT_SSE42,        X86_FEAT_X2APIC,
+    X86_FEAT_MOVBE,      X86_FEAT_POPCNT,     X86_FEAT_TSC_DEADLINE, X86_FEAT_AES,
+    X86_FEAT_XSAVE,      X86_FEAT_AVX,        X86_FEAT_F16C,         X86_FEAT_RDRAND,
+    X86_FEAT_HYPERVISOR, X86_FEAT_FSGSBASE,   X86_FEAT_TSC_ADJUST,   X86_FEAT_BMI1,
+    X86_FEAT_AVX2,       X86_FEAT_SMEP,       X86_FEAT_BMI2,         X86_FEAT_ERMS,
+    X86_FEAT_INVPCID,    X86_FEAT_FPU_CS_DS,  X86_FEAT_RDSEED,       X86_FEAT_ADX,
+    X86_FEAT_SMAP,       X86_FEAT_CLFLUSHOPT, X86_FEAT_CLWB,         X86_FEAT_SHA,
+    X86_FEAT_UMIP,       X86_FEAT_RDPID,      X86_FEAT_FSRM,         X86_FEAT_ARCH_CAPABILITIES,
+    X86_FEAT_SYSCALL,    X86_FEAT_NX,         X86_FEAT_FXSR_OPT,     X86_FEAT_PDPE1GB,
+    X86_FEAT_RDTSCP,     X86_FEAT_LM,         X86_FEAT_LAHF,         X86_FEAT_LZCNT,
+    X86_FEAT_XSAVEOPT,   X86_FEAT_XSAVEC,     X86_FEATURES,
 };
 
 static struct soft_engine *soft_of(struct engine *engine)
@@ -105,9 +105,9 @@ static int engine_new(const struct engine_config *config, struct engine **ret_en
     soft->cpu_count = config->vcpus;
     soft->cpus = calloc(config->vcpus, sizeof(soft->cpus[0]));
     soft->scratch_state = aligned_alloc(64, config->vcpus * sizeof(struct x86_state));
-    void *granules = mmap(NULL, (soft->ram->size_bytes >> RAM_PAGE_SHIFT) * 8,
-                          PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-                          0);
+    void *granules =
+        mmap(NULL, (soft->ram->size_bytes >> RAM_PAGE_SHIFT) * 8, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     soft->granules = granules == MAP_FAILED ? NULL : granules;
     if (!soft->cpus || !soft->scratch_state || !soft->granules) {
         engine_free(&soft->engine);
@@ -116,8 +116,8 @@ static int engine_new(const struct engine_config *config, struct engine **ret_en
     x86_model_init(&soft->model, soft_features, config->tsc_hz ? config->tsc_hz : x86_host_tsc_hz(),
                    config->vcpus);
     soft->engine.config.tsc_hz = soft->model.tsc_hz;
-    soft->watcher = (struct ram_watcher){
-        .code_written = on_code_written, .cleaned = on_cleaned, .ctx = soft};
+    soft->watcher =
+        (struct ram_watcher){.code_written = on_code_written, .cleaned = on_cleaned, .ctx = soft};
     ram_watch(soft->ram, &soft->watcher);
     bus_watch(config->mem, on_map_changed, soft);
     *ret_engine = &soft->engine;

@@ -161,8 +161,7 @@ struct far_stack {
     uint64_t sp, mask;
 };
 
-static bool far_push(struct cpu *c, struct far_stack *s, unsigned size, uint64_t v,
-                     unsigned access)
+static bool far_push(struct cpu *c, struct far_stack *s, unsigned size, uint64_t v, unsigned access)
 {
     uint64_t sp = (s->sp - size) & s->mask, lin = sp;
     if (!s->flat) {
@@ -249,8 +248,7 @@ static void call_gate(struct cpu *c, const struct uop *u, uint16_t selector,
     struct far_stack s = present_stack(c);
     if (!offset_ok(c, &code, gate->gate_offset) ||
         !far_push(c, &s, size, c->seg[X86_CS].selector, 0) ||
-        !far_push(c, &s, size, rip_wrap(c, uop_next_rip(c, u)), 0) ||
-        !desc_mark_accessed(c, &code))
+        !far_push(c, &s, size, rip_wrap(c, uop_next_rip(c, u)), 0) || !desc_mark_accessed(c, &code))
         FAULT(c, u);
     set_sp(c, s.sp);
     cs_set(c, gate->gate_selector, &code, c->cpl);

@@ -221,8 +221,7 @@ static bool is_zero(const uint8_t *p, unsigned n)
 static uint64_t in_use(const struct cpu *c)
 {
     uint64_t bv = XCR0_X87;
-    if (!is_zero(c->xsave + 160, xmm_bytes(c)) ||
-        le32_get(c->xsave + 24) != MXCSR_DEFAULT)
+    if (!is_zero(c->xsave + 160, xmm_bytes(c)) || le32_get(c->xsave + 24) != MXCSR_DEFAULT)
         bv |= XCR0_SSE;
     if (!is_zero(c->xsave + AVX_OFFSET, is_code64(c) ? AVX_BYTES : AVX_BYTES / 2))
         bv |= XCR0_AVX;
@@ -651,8 +650,8 @@ void x_GATHER(struct cpu *c, const struct uop *u)
             uint64_t index = element_get(c, u->index, i * index_bytes, index_bytes);
             if (index_bytes == 4)
                 index = (uint64_t)(int32_t)index;
-            uint64_t ea = (c->gpr[u->base] + (index << u->scale) + (uint64_t)u->disp) &
-                          u->addr_mask;
+            uint64_t ea =
+                (c->gpr[u->base] + (index << u->scale) + (uint64_t)u->disp) & u->addr_mask;
             if (!seg_lin(c, u->flags & U_LEGACY, u->seg, ea, data, false, &lin) ||
                 !mem_load(c, lin, data, uop_access(u, ACC_READ), &v))
                 FAULT(c, u);

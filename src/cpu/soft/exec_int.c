@@ -6,11 +6,11 @@
 
 /* One delivery: what to push where, found out before anything is changed. */
 struct frame {
-    bool flat;          /* 64-bit: no segment checks */
-    struct seg ss;      /* the stack segment to push on */
+    bool flat;     /* 64-bit: no segment checks */
+    struct seg ss; /* the stack segment to push on */
     uint64_t sp, mask;
-    uint32_t error;     /* selector error code for a fault on this stack */
-    unsigned access;    /* ACC_SYSTEM when the handler is a supervisor */
+    uint32_t error;  /* selector error code for a fault on this stack */
+    unsigned access; /* ACC_SYSTEM when the handler is a supervisor */
 };
 
 static bool frame_push(struct cpu *c, struct frame *f, unsigned size, uint64_t v)
@@ -52,8 +52,8 @@ static void deliver_real(struct cpu *c, unsigned vector, uint64_t return_rip)
         return;
     }
     if (!sys_load(c, (uint32_t)(c->idtr.base + vector * 4), 4, &entry) ||
-        !frame_push(c, &f, 2, flags_get(c)) ||
-        !frame_push(c, &f, 2, c->seg[X86_CS].selector) || !frame_push(c, &f, 2, return_rip))
+        !frame_push(c, &f, 2, flags_get(c)) || !frame_push(c, &f, 2, c->seg[X86_CS].selector) ||
+        !frame_push(c, &f, 2, return_rip))
         return;
     set_sp(c, f.sp);
     seg_load_real(c, X86_CS, (uint16_t)(entry >> 16));
@@ -87,9 +87,9 @@ static bool gate_fetch(struct cpu *c, unsigned vector, enum int_kind kind, struc
     desc_parse(c, &g->d);
     g->type = desc_sys_type(&g->d);
     g->ist = longmode ? g->d.raw >> 32 & 7 : 0;
-    bool known = g->type == SYS_INT || g->type == SYS_TRAP ||
-                 (!longmode && (g->type == SYS_INT16 || g->type == SYS_TRAP16 ||
-                                g->type == SYS_TASK_GATE));
+    bool known =
+        g->type == SYS_INT || g->type == SYS_TRAP ||
+        (!longmode && (g->type == SYS_INT16 || g->type == SYS_TRAP16 || g->type == SYS_TASK_GATE));
     if (!known || (kind == INT_SOFT && desc_dpl(&g->d) < c->cpl)) {
         raise_fault(c, VEC_GP, error);
         return false;
@@ -134,8 +134,7 @@ static bool handler_check(struct cpu *c, const struct gate *g, uint32_t ext,
 static bool inner_stack(struct cpu *c, unsigned cpl, uint32_t ext, struct frame *f,
                         uint16_t *ret_ss, struct descriptor *ss_desc)
 {
-    if (!tss_stack(c, cpl, ret_ss, &f->sp) ||
-        !stack_seg_check(c, *ret_ss, cpl, VEC_TS, ss_desc)) {
+    if (!tss_stack(c, cpl, ret_ss, &f->sp) || !stack_seg_check(c, *ret_ss, cpl, VEC_TS, ss_desc)) {
         if (has_fault(c) && (c->vector == VEC_TS || c->vector == VEC_SS))
             c->error |= ext;
         return false;
@@ -300,8 +299,7 @@ static void deliver_v86_table(struct cpu *c, const struct uop *u, unsigned vecto
         flags |= FL_IOPL;
     }
     if (!mem_load(c, vector * 4, 4, 0, &entry) || !frame_push(c, &f, 2, flags) ||
-        !frame_push(c, &f, 2, c->seg[X86_CS].selector) ||
-        !frame_push(c, &f, 2, uop_next_rip(c, u)))
+        !frame_push(c, &f, 2, c->seg[X86_CS].selector) || !frame_push(c, &f, 2, uop_next_rip(c, u)))
         FAULT(c, u);
     set_sp(c, f.sp);
     cpu_set_flags(c, 0, FL_TF | (iopl(c) == 3 ? FL_IF : FL_VIF));
@@ -346,8 +344,7 @@ void x_INT1(struct cpu *c, const struct uop *u)
 
 /* ---- IRET ---- */
 
-#define IRET_FLAGS                                                                                 \
-    (FL_ARITH | FL_TF | FL_DF | FL_NT | FL_RF | FL_AC | FL_ID)
+#define IRET_FLAGS (FL_ARITH | FL_TF | FL_DF | FL_NT | FL_RF | FL_AC | FL_ID)
 
 static uint32_t iret_mask(const struct cpu *c, unsigned size, unsigned old_cpl)
 {

@@ -77,9 +77,9 @@
 #define GET32(c, n, n8) ((c)->gpr[n])
 #define GET64(c, n, n8) ((c)->gpr[n])
 MOV_FORMS(8, uint8_t)
-MOV_FORMS(16, uint16_t)
-MOV_FORMS(32, uint32_t)
-MOV_FORMS(64, uint64_t)
+MOV_FORMS(16, mem16)
+MOV_FORMS(32, mem32)
+MOV_FORMS(64, mem64)
 
 #define BY_SIZE(name, bytes)                                                                       \
     ((bytes) == 8 ? name##64 : (bytes) == 4 ? name##32 : (bytes) == 2 ? name##16 : name##8)
@@ -210,7 +210,7 @@ void x_PUSH_R(struct cpu *c, const struct uop *u)
 static void push64(struct cpu *c, const struct uop *u)
 {
     uint64_t lin = c->gpr[X86_RSP] - 8;
-    uint64_t *p = tlb_write(c, lin, 8);
+    mem64 *p = tlb_write(c, lin, 8);
     if (LIKELY(p != NULL)) {
         *p = c->gpr[u->rm];
         c->gpr[X86_RSP] = lin;
@@ -246,7 +246,7 @@ void x_POP_R(struct cpu *c, const struct uop *u)
 static void pop64(struct cpu *c, const struct uop *u)
 {
     uint64_t lin = c->gpr[X86_RSP];
-    const uint64_t *p = tlb_read(c, lin, 8);
+    const mem64 *p = tlb_read(c, lin, 8);
     if (LIKELY(p != NULL)) {
         c->gpr[X86_RSP] = lin + 8;
         c->gpr[u->rm] = *p;

@@ -9,11 +9,11 @@
 #include "cpu/soft/exec.h"
 
 struct string {
-    unsigned n;       /* element size */
-    uint64_t mask;    /* address size */
+    unsigned n;    /* element size */
+    uint64_t mask; /* address size */
     int64_t step;
     bool rep, legacy;
-    uint64_t count;   /* elements left (1 without REP) */
+    uint64_t count; /* elements left (1 without REP) */
     unsigned src_seg, dst_seg;
 };
 
@@ -185,8 +185,7 @@ void x_STOS(struct cpu *c, const struct uop *u)
             host_stos(to, c->gpr[X86_RAX], run, s.n);
         } else {
             run = 1;
-            if (!dst_lin(c, &s, true, &dst) ||
-                !mem_store(c, dst, s.n, ACC_WRITE, c->gpr[X86_RAX]))
+            if (!dst_lin(c, &s, true, &dst) || !mem_store(c, dst, s.n, ACC_WRITE, c->gpr[X86_RAX]))
                 FAULT(c, u);
         }
         advance(c, u, &s, X86_RDI, run);

@@ -9,8 +9,8 @@ static void flat_cs(struct cpu *c, uint16_t selector, unsigned cpl, bool is64)
 {
     struct seg *s = &c->seg[X86_CS];
     *s = (struct seg){.selector = (uint16_t)((selector & ~3u) | cpl), .limit = 0xffffffff};
-    s->attr = (uint16_t)(SEG_G | SEG_P | SEG_S | SEG_CODE | SEG_RW | SEG_A |
-                         cpl << SEG_DPL_SHIFT | (is64 ? SEG_L : SEG_DB));
+    s->attr = (uint16_t)(SEG_G | SEG_P | SEG_S | SEG_CODE | SEG_RW | SEG_A | cpl << SEG_DPL_SHIFT |
+                         (is64 ? SEG_L : SEG_DB));
     seg_update(s, false);
 }
 
@@ -127,8 +127,7 @@ READ_BASE(GS, X86_GS)
  * 20.3 and 20.4). */
 static bool virtual_if(const struct cpu *c)
 {
-    return (is_v86(c) && c->cr4 & CR4_VME) ||
-           (is_protected(c) && c->cpl == 3 && c->cr4 & CR4_PVI);
+    return (is_v86(c) && c->cr4 & CR4_VME) || (is_protected(c) && c->cpl == 3 && c->cr4 & CR4_PVI);
 }
 
 void x_CLI(struct cpu *c, const struct uop *u)

@@ -133,6 +133,11 @@ void out_ferr(struct cpu *c, bool level)
 struct x86_cpuid_regs out_cpuid(struct cpu *c, uint32_t leaf, uint32_t subleaf)
 {
     struct x86_cpuid_env env = {.vcpu = c->vcpu.index, .cr4 = c->cr4, .xcr0 = c->xcr0};
+    uint64_t apic_base = 0;
+
+    if (leaf == 1)
+        out_apic_msr(c, MSR_APIC_BASE, &apic_base, false);
+    env.apic = apic_base & APIC_BASE_ENABLE;
     fpu_save(c);
     return x86_cpuid(&c->soft->model, &env, leaf, subleaf);
 }

@@ -102,12 +102,12 @@ static void do_init(struct cpu *c)
     x86_state_reset(state, c->vcpu.index == 0);
     /* What INIT leaves alone: table 10-1. */
     state->cr0 = (state->cr0 & ~CACHE_BITS) | (old.cr0 & CACHE_BITS);
-    memcpy(state->xsave, old.xsave, sizeof(state->xsave));
+    copy_bytes(state->xsave, old.xsave, sizeof(state->xsave));
     state->xcr0 = old.xcr0;
     state->mtrr_def_type = old.mtrr_def_type;
-    memcpy(state->mtrr_fixed, old.mtrr_fixed, sizeof(state->mtrr_fixed));
-    memcpy(state->mtrr_base, old.mtrr_base, sizeof(state->mtrr_base));
-    memcpy(state->mtrr_mask, old.mtrr_mask, sizeof(state->mtrr_mask));
+    copy_bytes(state->mtrr_fixed, old.mtrr_fixed, sizeof(state->mtrr_fixed));
+    copy_bytes(state->mtrr_base, old.mtrr_base, sizeof(state->mtrr_base));
+    copy_bytes(state->mtrr_mask, old.mtrr_mask, sizeof(state->mtrr_mask));
     state->pat = old.pat;
     state->tsc_aux = old.tsc_aux;
     state->misc_enable = old.misc_enable;

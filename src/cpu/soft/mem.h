@@ -5,9 +5,12 @@
 #ifndef CPU_SOFT_MEM_H
 #define CPU_SOFT_MEM_H
 
-#include <string.h>
-
 #include "cpu/soft/block.h"
+
+/* Guest memory has no alignment. */
+typedef uint16_t __attribute__((aligned(1), may_alias)) mem16;
+typedef uint32_t __attribute__((aligned(1), may_alias)) mem32;
+typedef uint64_t __attribute__((aligned(1), may_alias)) mem64;
 
 /* The host address of plain memory when the TLB has it, else NULL. */
 static inline void *tlb_read(const struct cpu *c, uint64_t lin, unsigned size)
@@ -79,13 +82,13 @@ static inline bool mem_load(struct cpu *c, uint64_t lin, unsigned size, unsigned
             *ret = *(const uint8_t *)p;
             return true;
         case 2:
-            *ret = *(const uint16_t *)p;
+            *ret = *(const mem16 *)p;
             return true;
         case 4:
-            *ret = *(const uint32_t *)p;
+            *ret = *(const mem32 *)p;
             return true;
         default:
-            *ret = *(const uint64_t *)p;
+            *ret = *(const mem64 *)p;
             return true;
         }
     }
@@ -106,13 +109,13 @@ static inline bool mem_store(struct cpu *c, uint64_t lin, unsigned size, unsigne
             *(uint8_t *)p = (uint8_t)v;
             return true;
         case 2:
-            *(uint16_t *)p = (uint16_t)v;
+            *(mem16 *)p = (uint16_t)v;
             return true;
         case 4:
-            *(uint32_t *)p = (uint32_t)v;
+            *(mem32 *)p = (uint32_t)v;
             return true;
         default:
-            *(uint64_t *)p = v;
+            *(mem64 *)p = v;
             return true;
         }
     }

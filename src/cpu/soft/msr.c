@@ -53,7 +53,6 @@ bool msr_read(struct cpu *c, uint32_t msr, uint64_t *ret)
         return true;
     case MSR_PLATFORM_ID:
     case MSR_MCG_CAP:
-    case MSR_PRED_CMD:
     case MSR_XSS:
     case MSR_MISC_FEATURES_ENABLES:
         *ret = 0;
@@ -184,7 +183,6 @@ bool msr_write(struct cpu *c, uint32_t msr, uint64_t v)
         c->spec_ctrl = v;
         return true;
     case MSR_PRED_CMD:
-    case MSR_FLUSH_CMD:
         return !(v & ~1ULL);
     case MSR_UCODE_REV:
     case MSR_UCODE_WRITE:
@@ -310,8 +308,7 @@ void x_RDPMC(struct cpu *c, const struct uop *u)
 
 void x_CPUID(struct cpu *c, const struct uop *u)
 {
-    struct x86_cpuid_regs r =
-        out_cpuid(c, (uint32_t)c->gpr[X86_RAX], (uint32_t)c->gpr[X86_RCX]);
+    struct x86_cpuid_regs r = out_cpuid(c, (uint32_t)c->gpr[X86_RAX], (uint32_t)c->gpr[X86_RCX]);
     c->gpr[X86_RAX] = r.eax;
     c->gpr[X86_RBX] = r.ebx;
     c->gpr[X86_RCX] = r.ecx;

@@ -9,9 +9,13 @@
 
 /* Fields that have the same name and type in both. */
 #define SAME_FIELDS(X)                                                                             \
-    X(rip) X(ldtr) X(tr) X(gdtr) X(idtr) X(cr0) X(cr2) X(cr3) X(cr4) X(xcr0) X(efer) X(star)       \
-    X(lstar) X(cstar) X(sfmask) X(kernel_gs_base) X(sysenter_cs) X(sysenter_esp) X(sysenter_eip)   \
-    X(pat) X(tsc_aux) X(tsc_adjust) X(misc_enable) X(spec_ctrl) X(mtrr_def_type) X(mcg_status)
+    X(rip)                                                                                         \
+    X(ldtr)                                                                                        \
+    X(tr)                                                                                          \
+    X(gdtr)                                                                                        \
+    X(idtr) X(cr0) X(cr2) X(cr3) X(cr4) X(xcr0) X(efer) X(star) X(lstar) X(cstar) X(sfmask)        \
+        X(kernel_gs_base) X(sysenter_cs) X(sysenter_esp) X(sysenter_eip) X(pat) X(tsc_aux)         \
+            X(tsc_adjust) X(misc_enable) X(spec_ctrl) X(mtrr_def_type) X(mcg_status)
 
 void soft_get_state(struct cpu *c, struct x86_state *s)
 {
@@ -23,8 +27,10 @@ void soft_get_state(struct cpu *c, struct x86_state *s)
     SAME_FIELDS(X)
 #undef X
     for (unsigned i = 0; i < X86_SEGS; i++)
-        s->seg[i] = (struct x86_segment){.base = c->seg[i].base, .limit = c->seg[i].limit,
-                                         .selector = c->seg[i].selector, .attr = c->seg[i].attr};
+        s->seg[i] = (struct x86_segment){.base = c->seg[i].base,
+                                         .limit = c->seg[i].limit,
+                                         .selector = c->seg[i].selector,
+                                         .attr = c->seg[i].attr};
     copy_bytes(s->dr, c->dr, sizeof(s->dr));
     copy_bytes(s->mtrr_fixed, c->mtrr_fixed, sizeof(s->mtrr_fixed));
     copy_bytes(s->mtrr_base, c->mtrr_base, sizeof(s->mtrr_base));
@@ -52,8 +58,10 @@ void soft_put_state(struct cpu *c, const struct x86_state *s)
     c->eflags = (uint32_t)s->rflags & ~(FL_ARITH | FL_1);
     flags_set_arith(c, (uint32_t)s->rflags);
     for (unsigned i = 0; i < X86_SEGS; i++) {
-        c->seg[i] = (struct seg){.base = s->seg[i].base, .limit = s->seg[i].limit,
-                                 .selector = s->seg[i].selector, .attr = s->seg[i].attr};
+        c->seg[i] = (struct seg){.base = s->seg[i].base,
+                                 .limit = s->seg[i].limit,
+                                 .selector = s->seg[i].selector,
+                                 .attr = s->seg[i].attr};
         seg_update(&c->seg[i], real);
     }
     c->seg[SEG_FLAT] = (struct seg){.limit = 0xffffffff, .hi_r = 0xffffffff, .hi_w = 0xffffffff};

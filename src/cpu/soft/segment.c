@@ -338,8 +338,8 @@ void x_POP_SEG(struct cpu *c, const struct uop *u)
 /* LES, LDS, LSS, LFS, LGS */
 void x_LSEG(struct cpu *c, const struct uop *u)
 {
-    static const uint8_t segs[] = {[0xc4] = X86_ES, [0xc5] = X86_DS, [0xb2] = X86_SS,
-                                   [0xb4] = X86_FS, [0xb5] = X86_GS};
+    static const uint8_t segs[] = {
+        [0xc4] = X86_ES, [0xc5] = X86_DS, [0xb2] = X86_SS, [0xb4] = X86_FS, [0xb5] = X86_GS};
     uint64_t lin, offset, selector;
     if (!(u->flags & U_MEM))
         RAISE(c, u, VEC_UD, 0);

@@ -103,8 +103,8 @@ static bool save_task(struct cpu *c, uint64_t next_rip, uint32_t flags)
             ok = sys_store(c, base + TSS16_SEG + 2 * i, 2, c->seg[i].selector);
         return ok;
     }
-    bool ok = sys_store(c, base + TSS32_EIP, 4, next_rip) &&
-              sys_store(c, base + TSS32_EIP + 4, 4, flags);
+    bool ok =
+        sys_store(c, base + TSS32_EIP, 4, next_rip) && sys_store(c, base + TSS32_EIP + 4, 4, flags);
     for (unsigned i = 0; ok && i < 8; i++)
         ok = sys_store(c, base + TSS32_GPR + 4 * i, 4, c->gpr[i]);
     for (unsigned i = 0; ok && i < 6; i++)
@@ -152,8 +152,8 @@ static bool load_ldt(struct cpu *c, uint16_t selector)
         return false;
     if (!found || desc_sys_type(&d) != SYS_LDT || !(d.attr & SEG_P))
         return ts_fault(c, selector);
-    c->ldtr = (struct x86_segment){.selector = selector, .base = d.base, .limit = d.limit,
-                                   .attr = d.attr};
+    c->ldtr = (struct x86_segment){
+        .selector = selector, .base = d.base, .limit = d.limit, .attr = d.attr};
     return true;
 }
 
@@ -288,8 +288,8 @@ bool task_switch(struct cpu *c, uint16_t selector, enum task_switch kind, uint64
         return false;
 
     /* From here on faults belong to the new task. */
-    c->tr = (struct x86_segment){.selector = selector, .base = d.base, .limit = d.limit,
-                                 .attr = d.attr | 2};
+    c->tr = (struct x86_segment){
+        .selector = selector, .base = d.base, .limit = d.limit, .attr = d.attr | 2};
     c->cr0 |= CR0_TS;
     if (!small && c->cr0 & CR0_PG) {
         c->cr3 = t.cr3;
@@ -371,8 +371,8 @@ void x_LTR(struct cpu *c, const struct uop *u)
         RAISE(c, u, VEC_GP, sel_error(selector));
     if (!desc_mark_busy(c, selector, true))
         FAULT(c, u);
-    c->tr = (struct x86_segment){.selector = selector, .base = d.base, .limit = d.limit,
-                                 .attr = d.attr | 2};
+    c->tr = (struct x86_segment){
+        .selector = selector, .base = d.base, .limit = d.limit, .attr = d.attr | 2};
     leave_after(c, u);
 }
 
@@ -402,8 +402,8 @@ void x_LLDT(struct cpu *c, const struct uop *u)
         RAISE(c, u, VEC_NP, sel_error(selector));
     if (is_long(c) && !is_canonical48(d.base))
         RAISE(c, u, VEC_GP, sel_error(selector));
-    c->ldtr = (struct x86_segment){.selector = selector, .base = d.base, .limit = d.limit,
-                                   .attr = d.attr};
+    c->ldtr = (struct x86_segment){
+        .selector = selector, .base = d.base, .limit = d.limit, .attr = d.attr};
     leave_after(c, u);
 }
 

@@ -13,9 +13,9 @@
 #define PTE_ADDR 0x000ffffffffff000ULL
 
 struct walk {
-    uint64_t gpa;      /* of the byte asked for */
-    bool writable;     /* this access kind may also write, with D set already */
-    bool large;        /* the page is larger than 4 KiB */
+    uint64_t gpa;  /* of the byte asked for */
+    bool writable; /* this access kind may also write, with D set already */
+    bool large;    /* the page is larger than 4 KiB */
     bool global;
 };
 
@@ -117,8 +117,7 @@ struct level {
 };
 
 /* Reserved bits of an entry at a level (1 = page table): SDM vol. 3, 4.3 to 4.5. */
-static bool has_reserved(const struct cpu *c, uint64_t entry, unsigned level, bool pae,
-                         bool leaf)
+static bool has_reserved(const struct cpu *c, uint64_t entry, unsigned level, bool pae, bool leaf)
 {
     if (!pae) {
         /* 32-bit: only PSE pages have any; bits 13–20 carry address bits 32–39 (PSE-36). */
@@ -388,9 +387,9 @@ bool slow_read(struct cpu *c, uint64_t lin, void *buf, unsigned size, unsigned a
         if (!is_memory(c, &p[i], false))
             device_read(c, p[i].gpa, to, p[i].size);
         else if (p[i].size == 8)
-            *(uint64_t *)to = *(volatile uint64_t *)p[i].host;
+            *(mem64 *)to = *(volatile mem64 *)p[i].host;
         else if (p[i].size == 4)
-            *(uint32_t *)to = *(volatile uint32_t *)p[i].host;
+            *(mem32 *)to = *(volatile mem32 *)p[i].host;
         else
             copy_bytes(to, p[i].host, p[i].size);
     }
@@ -413,11 +412,11 @@ bool slow_write(struct cpu *c, uint64_t lin, const void *buf, unsigned size, uns
             continue;
         }
         if (p[i].size == 8)
-            *(volatile uint64_t *)p[i].host = *(const uint64_t *)from;
+            *(volatile mem64 *)p[i].host = *(const mem64 *)from;
         else if (p[i].size == 4)
-            *(volatile uint32_t *)p[i].host = *(const uint32_t *)from;
+            *(volatile mem32 *)p[i].host = *(const mem32 *)from;
         else if (p[i].size == 2)
-            *(volatile uint16_t *)p[i].host = *(const uint16_t *)from;
+            *(volatile mem16 *)p[i].host = *(const mem16 *)from;
         else
             copy_bytes(p[i].host, from, p[i].size);
         note_write(c, p[i].host, p[i].size);
@@ -499,7 +498,7 @@ bool sys_load(struct cpu *c, uint64_t lin, unsigned size, uint64_t *ret)
     uint64_t v = 0;
     const uint8_t *p = kernel_hit(c->tlbs->sets[TLB_KERNEL].r, c, lin, size);
     if (p && size == 8)
-        v = *(const volatile uint64_t *)p;
+        v = *(const volatile mem64 *)p;
     else if (p)
         copy_bytes(&v, p, size);
     else if (!slow_read(c, lin, &v, size, ACC_READ | ACC_SYSTEM))
@@ -516,7 +515,7 @@ bool priv_store(struct cpu *c, uint64_t lin, unsigned size, unsigned access, uin
     if (!p)
         return slow_write(c, lin, &v, size, access | ACC_WRITE);
     if (size == 8)
-        *(volatile uint64_t *)p = v;
+        *(volatile mem64 *)p = v;
     else
         copy_bytes(p, &v, size);
     return true;

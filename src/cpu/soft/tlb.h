@@ -83,9 +83,9 @@ void *slow_host(struct cpu *c, uint64_t lin, unsigned size, unsigned access);
 
 /* Result of a page walk for instruction fetch. */
 struct fetch_page {
-    const uint8_t *host;  /* of the page; NULL: not memory */
-    uint64_t ram_offset;  /* of the page in the store */
-    uint64_t gpa;         /* of the page */
+    const uint8_t *host; /* of the page; NULL: not memory */
+    uint64_t ram_offset; /* of the page in the store */
+    uint64_t gpa;        /* of the page */
 };
 /* Translate a linear page for fetching. False: a fault is pending. */
 bool fetch_translate(struct cpu *c, uint64_t lin, struct fetch_page *ret_page);

@@ -46,16 +46,19 @@ static bool host_has_ymm(const struct x86_features *f)
 
 /* Features that an engine carries out itself, whatever the host has. */
 static const uint8_t own_features[] = {
-    X86_FEAT_VME,        X86_FEAT_DE,       X86_FEAT_PSE,          X86_FEAT_TSC,
-    X86_FEAT_MSR,        X86_FEAT_PAE,      X86_FEAT_MCE,          X86_FEAT_APIC,
-    X86_FEAT_SEP,        X86_FEAT_MTRR,     X86_FEAT_PGE,          X86_FEAT_MCA,
-    X86_FEAT_PAT,        X86_FEAT_PSE36,    X86_FEAT_CLFSH,        X86_FEAT_PCID,
-    X86_FEAT_X2APIC,     X86_FEAT_TSC_DEADLINE, X86_FEAT_HYPERVISOR, X86_FEAT_FSGSBASE,
-    X86_FEAT_TSC_ADJUST, X86_FEAT_SMEP,     X86_FEAT_ERMS,         X86_FEAT_INVPCID,
-    X86_FEAT_SMAP,       X86_FEAT_CLFLUSHOPT, X86_FEAT_CLWB,       X86_FEAT_RDPID,
-    X86_FEAT_FSRM,       X86_FEAT_ARCH_CAPABILITIES, X86_FEAT_SYSCALL, X86_FEAT_NX,
-    X86_FEAT_PDPE1GB,    X86_FEAT_RDTSCP,   X86_FEAT_LM,           X86_FEAT_LAHF,
-    X86_FEAT_FPU_CS_DS,  X86_FEAT_UMIP,     X86_FEAT_HTT,
+    X86_FEAT_VME,        X86_FEAT_DE,         X86_FEAT_PSE,
+    X86_FEAT_TSC,        X86_FEAT_MSR,        X86_FEAT_PAE,
+    X86_FEAT_MCE,        X86_FEAT_APIC,       X86_FEAT_SEP,
+    X86_FEAT_MTRR,       X86_FEAT_PGE,        X86_FEAT_MCA,
+    X86_FEAT_PAT,        X86_FEAT_PSE36,      X86_FEAT_CLFSH,
+    X86_FEAT_PCID,       X86_FEAT_X2APIC,     X86_FEAT_TSC_DEADLINE,
+    X86_FEAT_HYPERVISOR, X86_FEAT_FSGSBASE,   X86_FEAT_TSC_ADJUST,
+    X86_FEAT_SMEP,       X86_FEAT_ERMS,       X86_FEAT_INVPCID,
+    X86_FEAT_SMAP,       X86_FEAT_CLFLUSHOPT, X86_FEAT_CLWB,
+    X86_FEAT_RDPID,      X86_FEAT_FSRM,       X86_FEAT_ARCH_CAPABILITIES,
+    X86_FEAT_SYSCALL,    X86_FEAT_NX,         X86_FEAT_PDPE1GB,
+    X86_FEAT_RDTSCP,     X86_FEAT_LM,         X86_FEAT_LAHF,
+    X86_FEAT_FPU_CS_DS,  X86_FEAT_UMIP,       X86_FEAT_HTT,
 };
 
 void x86_model_init(struct x86_model *model, const uint8_t *engine_features, uint64_t tsc_hz,
@@ -99,7 +102,9 @@ static struct x86_cpuid_regs leaf_4(const struct x86_model *m, uint32_t subleaf)
         uint16_t ways;
         uint32_t sets;
         bool shared;
-    } caches[] = {{1, 1, 8, 64, false}, {2, 1, 8, 64, false}, {3, 2, 16, 1024, false},
+    } caches[] = {{1, 1, 8, 64, false},
+                  {2, 1, 8, 64, false},
+                  {3, 2, 16, 1024, false},
                   {3, 3, 16, 16384, true}};
     struct x86_cpuid_regs r = {0};
 
@@ -187,6 +192,8 @@ struct x86_cpuid_regs x86_cpuid(const struct x86_model *m, const struct x86_cpui
         if (env->cr4 & CR4_OSXSAVE)
             r.ecx |= 1u << x86_feature_places[X86_FEAT_OSXSAVE].bit;
         r.edx = words[W_1_EDX];
+        if (!env->apic)
+            r.edx &= ~(1u << x86_feature_places[X86_FEAT_APIC].bit);
         break;
     case 2:
         r.eax = 0x00feff01; /* TLB and cache information: see leaves 4 and 18H */

@@ -28,8 +28,9 @@ struct x86_cpuid_regs {
 
 /* What CPUID shows of the present state of the processor that executes it. */
 struct x86_cpuid_env {
-    unsigned vcpu;  /* its number, which is also its APIC id */
+    unsigned vcpu; /* its number, which is also its APIC id */
     uint64_t cr4, xcr0;
+    bool apic; /* IA32_APIC_BASE has its enable bit set */
 };
 
 /*

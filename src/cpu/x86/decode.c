@@ -321,9 +321,9 @@ enum x86_decode_result x86_decode(const struct x86_decode_env *env, const uint8_
         return X86_DECODE_UD;
     if (in.vex && in.info->vvvv.kind == K_NONE && in.vvvv)
         return X86_DECODE_UD;
-    in.seg = seg != X86_NO_REG                                    ? seg
+    in.seg = seg != X86_NO_REG                                      ? seg
              : in.mem && (in.base == X86_RSP || in.base == X86_RBP) ? X86_SS
-                                                                   : X86_DS;
+                                                                    : X86_DS;
     in.len = (uint8_t)c.taken;
     *ret_insn = in;
     return X86_DECODE_OK;

@@ -23,18 +23,31 @@ enum x86_kind { K_NONE, K_GPR, K_MEM, K_XMM, K_MMX, K_X87, K_SEG, K_CR, K_DR };
 enum x86_access { A_R = 1, A_W = 2, A_RW = 3 };
 /* Operand sizes as the table names them; x86_operand_bytes() makes a number of them. */
 enum x86_size {
-    SZ_0, SZ_1, SZ_2, SZ_4, SZ_8, SZ_10, SZ_16, SZ_512,
-    SZ_V,               /* 2, 4 or 8 by operand size */
-    SZ_Y,               /* 4, or 8 with REX.W */
-    SZ_M1, SZ_M2, SZ_M4, /* that much memory, or a 32-bit register */
-    SZ_X, SZ_XH, SZ_XQ, SZ_XE, /* a vector by VEX.L; its half, quarter, eighth */
-    SZ_S,               /* 4 or 8 by VEX.W */
-    SZ_D,               /* 8, or 32 with VEX.L */
-    SZ_F,               /* far pointer: operand size + 2 */
-    SZ_A,               /* BOUND: twice the operand size */
-    SZ_T,               /* descriptor table register: 6 or 10 */
-    SZ_P,               /* CMPXCHG8B/16B: 8 or 16 */
-    SZ_ENV, SZ_SAVE,    /* x87 environment and state */
+    SZ_0,
+    SZ_1,
+    SZ_2,
+    SZ_4,
+    SZ_8,
+    SZ_10,
+    SZ_16,
+    SZ_512,
+    SZ_V, /* 2, 4 or 8 by operand size */
+    SZ_Y, /* 4, or 8 with REX.W */
+    SZ_M1,
+    SZ_M2,
+    SZ_M4, /* that much memory, or a 32-bit register */
+    SZ_X,
+    SZ_XH,
+    SZ_XQ,
+    SZ_XE, /* a vector by VEX.L; its half, quarter, eighth */
+    SZ_S,  /* 4 or 8 by VEX.W */
+    SZ_D,  /* 8, or 32 with VEX.L */
+    SZ_F,  /* far pointer: operand size + 2 */
+    SZ_A,  /* BOUND: twice the operand size */
+    SZ_T,  /* descriptor table register: 6 or 10 */
+    SZ_P,  /* CMPXCHG8B/16B: 8 or 16 */
+    SZ_ENV,
+    SZ_SAVE, /* x87 environment and state */
 };
 enum x86_imm { IMM_NONE, IMM_IB, IMM_IW, IMM_IZ, IMM_IV, IMM_I2, IMM_JB, IMM_JZ, IMM_O, IMM_A };
 enum x86_flag_use { FL_NONE, FL_R, FL_W, FL_RW };
@@ -69,12 +82,12 @@ struct x86_opinfo {
     uint8_t regs;   /* bit n: ModRM.reg = n is allowed */
     uint8_t op;     /* enum x86_op */
     struct x86_operand rm, reg, vvvv;
-    uint8_t imm;              /* enum x86_imm */
+    uint8_t imm;                  /* enum x86_imm */
     uint8_t implied_r, implied_w; /* bit 0 RAX, 1 RCX, 2 RDX, 3 RBX */
-    uint8_t flags;            /* enum x86_flag_use */
-    uint8_t feature;          /* enum x86_feature */
+    uint8_t flags;                /* enum x86_flag_use */
+    uint8_t feature;              /* enum x86_feature */
     uint8_t as_opcode, as_reg; /* 0, or the opcode (and /reg) that does the same in 64-bit code */
-    uint16_t attrs;           /* enum x86_attr */
+    uint16_t attrs;            /* enum x86_attr */
 };
 
 struct x86_opindex {
@@ -89,7 +102,7 @@ enum x86_code { X86_CODE16, X86_CODE32, X86_CODE64 };
 
 struct x86_decode_env {
     enum x86_code code;
-    bool real;                         /* real or virtual-8086 mode: VEX does not exist */
+    bool real;                           /* real or virtual-8086 mode: VEX does not exist */
     const struct x86_features *features; /* of the guest's processor */
 };
 
@@ -108,10 +121,10 @@ struct x86_insn {
     uint8_t opcode;     /* last opcode byte */
     uint8_t rep;        /* 0, 0xf2 or 0xf3 */
     bool lock, opsize_prefix, rex_present;
-    uint8_t rex;        /* W R X B as bits 3..0, from REX or VEX */
+    uint8_t rex; /* W R X B as bits 3..0, from REX or VEX */
     bool vex, vex_l;
     uint8_t vvvv;
-    bool has_modrm, mem; /* mem: ModRM names memory */
+    bool has_modrm, mem;  /* mem: ModRM names memory */
     uint8_t mod, reg, rm; /* reg and rm with REX bits; for ATTR_Z rm is the opcode's register */
     uint8_t base, index;  /* X86_NO_REG, X86_RIP_REG for RIP-relative */
     uint8_t scale;        /* log2 */

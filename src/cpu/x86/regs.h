@@ -99,8 +99,8 @@
 /* Segment attributes as struct x86_segment.attr holds them */
 #define SEG_TYPE 0x000fu
 #define SEG_A 0x0001u
-#define SEG_RW 0x0002u  /* code: readable, data: writable */
-#define SEG_CE 0x0004u  /* code: conforming, data: expand-down */
+#define SEG_RW 0x0002u /* code: readable, data: writable */
+#define SEG_CE 0x0004u /* code: conforming, data: expand-down */
 #define SEG_CODE 0x0008u
 #define SEG_S 0x0010u
 #define SEG_DPL 0x0060u
@@ -161,7 +161,6 @@ enum x86_msr {
     MSR_PLATFORM_INFO = 0xce,
     MSR_MTRRCAP = 0xfe,
     MSR_ARCH_CAPABILITIES = 0x10a,
-    MSR_FLUSH_CMD = 0x10b,
     MSR_MISC_FEATURES_ENABLES = 0x140,
     MSR_SYSENTER_CS = 0x174,
     MSR_SYSENTER_ESP = 0x175,
@@ -183,6 +182,7 @@ enum x86_msr {
     MSR_X2APIC_LAST = 0x8ff,
     MSR_XSS = 0xda0,
 };
+#define APIC_BASE_ENABLE 0x800u
 #define MSR_EFER 0xc0000080u
 #define MSR_STAR 0xc0000081u
 #define MSR_LSTAR 0xc0000082u

@@ -32,7 +32,7 @@ void x86_state_reset(struct x86_state *state, int is_bsp)
     state->pat = 0x0007040600070406;
     state->misc_enable = 1; /* fast strings */
     state->activity = is_bsp ? X86_ACTIVE : X86_WAIT_SIPI;
-    le16_put(state->xsave, 0x0040);      /* FCW at power-on */
+    le16_put(state->xsave, 0x0040); /* FCW at power-on */
     le32_put(state->xsave + 24, MXCSR_DEFAULT);
     le32_put(state->xsave + 28, MXCSR_MASK);
     le64_put(state->xsave + 512, XCR0_X87 | XCR0_SSE); /* XSTATE_BV */

@@ -9,8 +9,22 @@
 #include <stdint.h>
 
 enum x86_gpr {
-    X86_RAX, X86_RCX, X86_RDX, X86_RBX, X86_RSP, X86_RBP, X86_RSI, X86_RDI,
-    X86_R8, X86_R9, X86_R10, X86_R11, X86_R12, X86_R13, X86_R14, X86_R15,
+    X86_RAX,
+    X86_RCX,
+    X86_RDX,
+    X86_RBX,
+    X86_RSP,
+    X86_RBP,
+    X86_RSI,
+    X86_RDI,
+    X86_R8,
+    X86_R9,
+    X86_R10,
+    X86_R11,
+    X86_R12,
+    X86_R13,
+    X86_R14,
+    X86_R15,
     X86_GPRS,
 };
 
@@ -46,10 +60,10 @@ struct x86_state {
     uint64_t pat, tsc, tsc_aux, tsc_adjust, misc_enable, spec_ctrl;
     uint64_t mtrr_def_type, mtrr_fixed[11], mtrr_base[8], mtrr_mask[8];
     uint64_t mcg_status;
-    uint32_t activity;      /* enum x86_activity */
-    uint8_t shadow_sti;     /* interrupts held off for one instruction by STI */
-    uint8_t shadow_mov_ss;  /* … by MOV SS or POP SS */
-    uint8_t nmi_masked;     /* until IRET */
+    uint32_t activity;     /* enum x86_activity */
+    uint8_t shadow_sti;    /* interrupts held off for one instruction by STI */
+    uint8_t shadow_mov_ss; /* … by MOV SS or POP SS */
+    uint8_t nmi_masked;    /* until IRET */
     uint8_t nmi_pending;
     _Alignas(64) uint8_t xsave[X86_XSAVE_BYTES];
 };

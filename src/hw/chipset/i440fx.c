@@ -168,8 +168,8 @@ static void config_write(void *dev, uint64_t offset, unsigned size, uint64_t val
     }
     unsigned reg = (bridge->confadd & 0xfc) | (offset & 3);
     if (bridge->confadd & CONFADD_ENABLE && (offset & 3) + size <= 4)
-        pci_config_write(bridge->env.pci, bridge->confadd >> 16 & 0xff,
-                         bridge->confadd >> 8 & 0xff, reg, size, (uint32_t)value);
+        pci_config_write(bridge->env.pci, bridge->confadd >> 16 & 0xff, bridge->confadd >> 8 & 0xff,
+                         reg, size, (uint32_t)value);
 }
 
 static void bridge_reset(void *dev)
@@ -222,11 +222,14 @@ static void bridge_free(void *dev)
     free(bridge);
 }
 
-const struct dev_ops i440fx_dev_ops = {.name = "i440fx", .version = 1, .reset = bridge_reset,
-                                       .state = bridge_state, .free = bridge_free};
+const struct dev_ops i440fx_dev_ops = {.name = "i440fx",
+                                       .version = 1,
+                                       .reset = bridge_reset,
+                                       .state = bridge_state,
+                                       .free = bridge_free};
 
-const struct io_ops i440fx_config_io = {.name = "pci-config", .min_size = 1, .max_size = 4,
-                                        .read = config_read, .write = config_write};
+const struct io_ops i440fx_config_io = {
+    .name = "pci-config", .min_size = 1, .max_size = 4, .read = config_read, .write = config_write};
 
 static int bridge_map(struct i440fx *bridge)
 {
@@ -235,24 +238,37 @@ static int bridge_map(struct i440fx *bridge)
         struct segment *seg = &bridge->segments[n];
         seg->bridge = bridge;
         seg->gpa = n ? 0xc0000 + (n - 1) * 0x4000 : 0xf0000;
-        seg->region = (struct region){.name = "pam", .base = seg->gpa, .priority = 1, .dev = seg,
+        seg->region = (struct region){.name = "pam",
+                                      .base = seg->gpa,
+                                      .priority = 1,
+                                      .dev = seg,
                                       .size_bytes = n ? 0x4000 : 0x10000};
         segment_set(seg, 0);
         if (!seg->region.mapped)
             return -ENOMEM;
     }
-    bridge->hole = (struct region){.name = "video-hole", .base = HOLE_BASE, .priority = 1,
-                                   .size_bytes = HOLE_BYTES, .kind = REGION_IO, .ops = &hole_io};
-    bridge->smram = (struct region){.name = "smram", .base = HOLE_BASE, .priority = 3,
-                                    .size_bytes = HOLE_BYTES, .kind = REGION_RAM,
+    bridge->hole = (struct region){.name = "video-hole",
+                                   .base = HOLE_BASE,
+                                   .priority = 1,
+                                   .size_bytes = HOLE_BYTES,
+                                   .kind = REGION_IO,
+                                   .ops = &hole_io};
+    bridge->smram = (struct region){.name = "smram",
+                                    .base = HOLE_BASE,
+                                    .priority = 3,
+                                    .size_bytes = HOLE_BYTES,
+                                    .kind = REGION_RAM,
                                     .ram_offset = bridge->env.ram_offset + HOLE_BASE};
     return bus_add(mem, &bridge->hole);
 }
 
 int i440fx_new(const struct i440fx_env *env, struct i440fx **ret_bridge)
 {
-    static const struct pci_ids ids = {.vendor = 0x8086, .device = 0x1237, .revision = 2,
-                                       .class_code = 0x060000, .subsys_vendor = 0x1af4,
+    static const struct pci_ids ids = {.vendor = 0x8086,
+                                       .device = 0x1237,
+                                       .revision = 2,
+                                       .class_code = 0x060000,
+                                       .subsys_vendor = 0x1af4,
                                        .subsys = 0x1100};
     if (env->bios_bytes > 0x20000 || env->bios_bytes % 0x4000)
         return -EINVAL;

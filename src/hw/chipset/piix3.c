@@ -120,13 +120,19 @@ static void bridge_free(void *dev)
     free(bridge);
 }
 
-const struct dev_ops piix3_dev_ops = {.name = "piix3", .version = 1, .reset = bridge_reset,
-                                      .state = bridge_state, .free = bridge_free};
+const struct dev_ops piix3_dev_ops = {.name = "piix3",
+                                      .version = 1,
+                                      .reset = bridge_reset,
+                                      .state = bridge_state,
+                                      .free = bridge_free};
 
 int piix3_new(const struct piix3_env *env, struct piix3 **ret_bridge)
 {
-    static const struct pci_ids ids = {.vendor = 0x8086, .device = 0x7000, .revision = 0,
-                                       .class_code = 0x060100, .subsys_vendor = 0x1af4,
+    static const struct pci_ids ids = {.vendor = 0x8086,
+                                       .device = 0x7000,
+                                       .revision = 0,
+                                       .class_code = 0x060100,
+                                       .subsys_vendor = 0x1af4,
                                        .subsys = 0x1100};
     struct piix3 *bridge = calloc(1, sizeof(*bridge));
     if (!bridge)

@@ -146,8 +146,10 @@ static uint8_t pm_read_byte(struct piix4_pm *pm, unsigned at)
     const struct {
         unsigned at;
         uint16_t value;
-    } words[] = {{PM_STATUS, pm->status},       {PM_ENABLE, pm->enable},
-                 {PM_CONTROL, pm->control},     {PM_GP_STATUS, pm->gp_status},
+    } words[] = {{PM_STATUS, pm->status},
+                 {PM_ENABLE, pm->enable},
+                 {PM_CONTROL, pm->control},
+                 {PM_GP_STATUS, pm->gp_status},
                  {PM_GP_ENABLE, pm->gp_enable}};
     for (unsigned i = 0; i < ARRAY_LEN(words); i++)
         if ((at & ~1u) == words[i].at)
@@ -379,8 +381,11 @@ const struct dev_ops piix4_pm_dev_ops = {
 
 int piix4_pm_new(const struct piix4_pm_env *env, struct piix4_pm **ret_pm)
 {
-    static const struct pci_ids ids = {.vendor = 0x8086, .device = 0x7113, .revision = 3,
-                                       .class_code = 0x068000, .subsys_vendor = 0x1af4,
+    static const struct pci_ids ids = {.vendor = 0x8086,
+                                       .device = 0x7113,
+                                       .revision = 3,
+                                       .class_code = 0x068000,
+                                       .subsys_vendor = 0x1af4,
                                        .subsys = 0x1100};
     struct piix4_pm *pm = calloc(1, sizeof(*pm));
     if (!pm)
@@ -402,10 +407,18 @@ int piix4_pm_new(const struct piix4_pm_env *env, struct piix4_pm **ret_pm)
     le32_put(wmask + CFG_SMBBA, 0xfff0);
     wmask[CFG_SMBHSTCFG] = 0x0f;
     wmask[CFG_SMBHSTCFG + 1] = wmask[CFG_SMBHSTCFG + 2] = wmask[CFG_SMBHSTCFG + 3] = 0xff;
-    pm->pm_region = (struct region){.name = "piix4-pm", .size_bytes = PIIX4_PM_BYTES, .dev = pm,
-                                    .priority = 1, .kind = REGION_IO, .ops = &pm_io};
-    pm->smb_region = (struct region){.name = "piix4-smb", .size_bytes = PIIX4_SMB_BYTES,
-                                     .dev = pm, .priority = 1, .kind = REGION_IO, .ops = &smb_io};
+    pm->pm_region = (struct region){.name = "piix4-pm",
+                                    .size_bytes = PIIX4_PM_BYTES,
+                                    .dev = pm,
+                                    .priority = 1,
+                                    .kind = REGION_IO,
+                                    .ops = &pm_io};
+    pm->smb_region = (struct region){.name = "piix4-smb",
+                                     .size_bytes = PIIX4_SMB_BYTES,
+                                     .dev = pm,
+                                     .priority = 1,
+                                     .kind = REGION_IO,
+                                     .ops = &smb_io};
     pm_reset(pm);
     *ret_pm = pm;
     return 0;

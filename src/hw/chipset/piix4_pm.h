@@ -7,7 +7,7 @@
 
 #include "hw/core/pci.h"
 
-#define PIIX4_PM_BYTES 64   /* of the power management block */
+#define PIIX4_PM_BYTES 64 /* of the power management block */
 #define PIIX4_SMB_BYTES 16
 #define PIIX4_PM_TIMER_HZ 3579545
 #define PIIX4_ACPI_ENABLE 0xf1 /* commands at the APM port, for the FADT */

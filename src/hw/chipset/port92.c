@@ -56,8 +56,11 @@ static void port92_free(void *dev)
     free(dev);
 }
 
-const struct dev_ops port92_dev_ops = {.name = "port92", .version = 1, .reset = port92_reset,
-                                       .state = port92_state, .free = port92_free};
+const struct dev_ops port92_dev_ops = {.name = "port92",
+                                       .version = 1,
+                                       .reset = port92_reset,
+                                       .state = port92_state,
+                                       .free = port92_free};
 
 const struct io_ops port92_io = {
     .name = "port92", .min_size = 1, .max_size = 1, .read = port92_read, .write = port92_write};

@@ -101,8 +101,11 @@ static void testdev_free(void *dev)
     free(dev);
 }
 
-const struct dev_ops testdev_dev_ops = {.name = "testdev", .version = 1, .reset = testdev_reset,
-                                        .state = testdev_state, .free = testdev_free};
+const struct dev_ops testdev_dev_ops = {.name = "testdev",
+                                        .version = 1,
+                                        .reset = testdev_reset,
+                                        .state = testdev_state,
+                                        .free = testdev_free};
 
 const struct io_ops testdev_latch_io = {
     .name = "test-latch", .min_size = 1, .max_size = 4, .read = latch_read, .write = latch_write};

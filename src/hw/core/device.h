@@ -13,8 +13,8 @@
 #include "memory/bus.h"
 
 struct dev_ops {
-    const char *name;     /* section name in saved state; unique with the device's instance name */
-    uint32_t version;     /* of the saved state, from 1 */
+    const char *name; /* section name in saved state; unique with the device's instance name */
+    uint32_t version; /* of the saved state, from 1 */
     void (*reset)(void *dev); /* to the power-on state; doing it twice equals doing it once */
     /* Save or load every guest-visible field (base/state.h). Returns state_error(). */
     int (*state)(void *dev, struct state *s);

@@ -194,8 +194,7 @@ void pci_msi_notify(struct pci_dev *pd, unsigned n)
 
 static bool msix_masked(const struct pci_dev *pd, unsigned n)
 {
-    return pd->config[pd->msix_cap + 3] & MSIX_MASK_ALL ||
-           pd->msix[n].control & MSIX_VECTOR_MASKED;
+    return pd->config[pd->msix_cap + 3] & MSIX_MASK_ALL || pd->msix[n].control & MSIX_VECTOR_MASKED;
 }
 
 void pci_msix_notify(struct pci_dev *pd, unsigned n)
@@ -279,9 +278,12 @@ static void msix_write(void *dev, uint64_t offset, unsigned size, uint64_t value
     }
 }
 
-static const struct io_ops msix_io = {
-    .name = "msix", .min_size = 4, .max_size = 4, .merge_writes = true,
-    .read = msix_read, .write = msix_write};
+static const struct io_ops msix_io = {.name = "msix",
+                                      .min_size = 4,
+                                      .max_size = 4,
+                                      .merge_writes = true,
+                                      .read = msix_read,
+                                      .write = msix_write};
 
 unsigned pci_add_cap(struct pci_dev *pd, uint8_t id, unsigned len)
 {
@@ -317,8 +319,12 @@ int pci_add_msix(struct pci_dev *pd, unsigned n, unsigned count)
     uint64_t half = 2048;
     while (half < (uint64_t)count * MSIX_ENTRY_BYTES)
         half *= 2;
-    pd->msix_region = (struct region){.name = pd->name, .size_bytes = 2 * half, .priority = 1,
-                                      .kind = REGION_IO, .ops = &msix_io, .dev = pd};
+    pd->msix_region = (struct region){.name = pd->name,
+                                      .size_bytes = 2 * half,
+                                      .priority = 1,
+                                      .kind = REGION_IO,
+                                      .ops = &msix_io,
+                                      .dev = pd};
     pci_add_bar(pd, n, &pd->msix_region, false, false, false);
     pd->msix_cap = (uint8_t)pci_add_cap(pd, CAP_MSIX, MSIX_BYTES);
     uint8_t *cap = pd->config + pd->msix_cap;
@@ -334,8 +340,8 @@ int pci_add_msix(struct pci_dev *pd, unsigned n, unsigned count)
 void pci_add_bar(struct pci_dev *pd, unsigned n, struct region *region, bool io, bool is64,
                  bool prefetchable)
 {
-    pd->bars[n] = (struct pci_bar){
-        .region = region, .io = io, .is64 = is64, .prefetchable = prefetchable};
+    pd->bars[n] =
+        (struct pci_bar){.region = region, .io = io, .is64 = is64, .prefetchable = prefetchable};
     uint64_t mask = ~(region->size_bytes - 1);
     uint32_t type = io ? 1 : (is64 ? 4 : 0) | (prefetchable ? 8 : 0);
     if (n == PCI_ROM_BAR) {

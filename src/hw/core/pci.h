@@ -54,8 +54,8 @@ struct pci_dev {
     uint8_t wmask[PCI_CONFIG_BYTES];   /* bits the guest may write */
     uint8_t w1cmask[PCI_CONFIG_BYTES]; /* status bits cleared by writing 1 */
     struct pci_bar bars[PCI_BARS + 1];
-    uint8_t cap_end;   /* next free byte for capabilities, from 0x40 */
-    uint8_t msi_cap;   /* offset of the capability, 0: none */
+    uint8_t cap_end; /* next free byte for capabilities, from 0x40 */
+    uint8_t msi_cap; /* offset of the capability, 0: none */
     uint8_t msix_cap;
     bool intx_level;
     struct region msix_region; /* the table and pending bits, inside a BAR of their own */

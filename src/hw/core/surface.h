@@ -11,9 +11,9 @@
 #define SURFACE_HEIGHT_MAX 4096u
 
 struct surface {
-    unsigned width, height; /* 0: nothing was painted yet */
-    unsigned stride;        /* pixels from one row to the next */
-    uint32_t *pixels;       /* 0x00RRGGBB */
+    unsigned width, height;             /* 0: nothing was painted yet */
+    unsigned stride;                    /* pixels from one row to the next */
+    uint32_t *pixels;                   /* 0x00RRGGBB */
     unsigned damage_top, damage_bottom; /* rows [top, bottom) painted since surface_take_damage() */
     unsigned generation;                /* counts changes of size: pixels has moved */
 };

@@ -303,16 +303,22 @@ static int vga_add_rom(struct vga *vga)
     if (r < 0)
         return r;
     memcpy(vga->ram->host + offset, vga->env.rom, vga->env.rom_bytes);
-    vga->rom = (struct region){.name = "vga-rom", .size_bytes = ROM_BYTES, .priority = 1,
-                               .kind = REGION_ROM, .ram_offset = offset};
+    vga->rom = (struct region){.name = "vga-rom",
+                               .size_bytes = ROM_BYTES,
+                               .priority = 1,
+                               .kind = REGION_ROM,
+                               .ram_offset = offset};
     pci_add_bar(&vga->pd, PCI_ROM_BAR, &vga->rom, false, false, false);
     return 0;
 }
 
 int vga_new(const struct vga_env *env, struct vga **ret_vga)
 {
-    static const struct pci_ids ids = {.vendor = 0x1234, .device = 0x1111, .revision = 2,
-                                       .class_code = 0x030000, .subsys_vendor = 0x1af4,
+    static const struct pci_ids ids = {.vendor = 0x1234,
+                                       .device = 0x1111,
+                                       .revision = 2,
+                                       .class_code = 0x030000,
+                                       .subsys_vendor = 0x1af4,
                                        .subsys = 0x1100};
     struct vga *vga = calloc(1, sizeof(*vga));
     if (!vga)
@@ -335,10 +341,17 @@ int vga_new(const struct vga_env *env, struct vga **ret_vga)
     }
     vga->env.rom = NULL;
     vga->vram = vga->ram->host + vga->vram_offset;
-    vga->lfb = (struct region){.name = "vga-lfb", .size_bytes = VGA_MEMORY_BYTES, .priority = 1,
-                               .kind = REGION_RAM, .ram_offset = vga->vram_offset};
-    vga->mmio = (struct region){.name = "vga-mmio", .size_bytes = 0x1000, .priority = 1,
-                                .kind = REGION_IO, .ops = &vga_mmio_io, .dev = vga};
+    vga->lfb = (struct region){.name = "vga-lfb",
+                               .size_bytes = VGA_MEMORY_BYTES,
+                               .priority = 1,
+                               .kind = REGION_RAM,
+                               .ram_offset = vga->vram_offset};
+    vga->mmio = (struct region){.name = "vga-mmio",
+                                .size_bytes = 0x1000,
+                                .priority = 1,
+                                .kind = REGION_IO,
+                                .ops = &vga_mmio_io,
+                                .dev = vga};
     pci_add_bar(&vga->pd, 0, &vga->lfb, false, false, true);
     pci_add_bar(&vga->pd, 2, &vga->mmio, false, false, false);
     vga_reset(vga);

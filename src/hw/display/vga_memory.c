@@ -39,8 +39,7 @@ static uint32_t odd_even_address(const struct vga *vga, uint32_t addr)
 {
     uint32_t low = 0;
     if (vga->gfx[GFX_MISC] & GFX_MISC_CHAIN)
-        low = (vga->gfx[GFX_MISC] >> 2 & 3) == 0 ? addr >> 16 & 1
-                                                  : !(vga->misc & MISC_PAGE);
+        low = (vga->gfx[GFX_MISC] >> 2 & 3) == 0 ? addr >> 16 & 1 : !(vga->misc & MISC_PAGE);
     else
         low = addr & 1;
     return ((addr & ~1u) | low) & (PLANE_BYTES - 1);
@@ -188,5 +187,5 @@ static void window_write(void *dev, uint64_t offset, unsigned size, uint64_t val
     }
 }
 
-const struct io_ops vga_window_io = {.name = "vga-window", .min_size = 1, .max_size = 8,
-                                     .read = window_read, .write = window_write};
+const struct io_ops vga_window_io = {
+    .name = "vga-window", .min_size = 1, .max_size = 8, .read = window_read, .write = window_write};

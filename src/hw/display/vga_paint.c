@@ -25,7 +25,7 @@ struct painter {
     unsigned dots;         /* pixels of one character */
     bool doubled;          /* each dot is two pixels wide */
     bool text;
-    bool blink;            /* phase: what blinks is shown */
+    bool blink; /* phase: what blinks is shown */
     uint32_t line[LINE_PIXELS];
 };
 
@@ -123,8 +123,8 @@ static uint32_t *paint_256(const struct painter *p, uint32_t *to, uint32_t plane
 static uint32_t font_offset(const struct vga *vga, bool bright)
 {
     unsigned select = vga->seq[SEQ_FONTS];
-    unsigned map = bright ? (select >> 2 & 3) | (select >> 3 & 4)
-                          : (select & 3) | (select >> 2 & 4);
+    unsigned map =
+        bright ? (select >> 2 & 3) | (select >> 3 & 4) : (select & 3) | (select >> 2 & 4);
     return (map & 3) * 0x4000 + (map & 4 ? 0x2000 : 0);
 }
 
@@ -158,8 +158,7 @@ static uint32_t *paint_char(const struct painter *p, uint32_t *to, uint32_t plan
     for (int bit = 7; bit >= 0; bit--)
         to = put_dots(p, to, glyph >> bit & 1 ? fg : bg);
     if (p->dots == 9) {
-        bool line = ch >= 0xc0 && ch <= 0xdf &&
-                    vga->attr[ATTR_MODE] & ATTR_MODE_LINE_GRAPHICS;
+        bool line = ch >= 0xc0 && ch <= 0xdf && vga->attr[ATTR_MODE] & ATTR_MODE_LINE_GRAPHICS;
         to = put_dots(p, to, cursor || (line && glyph & 1) ? fg : bg);
     }
     return to;
@@ -298,17 +297,16 @@ static void convert_row(const struct vga *vga, const uint32_t palette[256], cons
             break;
         case 15:
             v = le16_get(from + 2 * x);
-            to[x] = (v & 0x7c00) << 9 | (v & 0x7000) << 4 | (v & 0x03e0) << 6 |
-                    (v & 0x0380) << 1 | (v & 0x001f) << 3 | (v & 0x001c) >> 2;
+            to[x] = (v & 0x7c00) << 9 | (v & 0x7000) << 4 | (v & 0x03e0) << 6 | (v & 0x0380) << 1 |
+                    (v & 0x001f) << 3 | (v & 0x001c) >> 2;
             break;
         case 16:
             v = le16_get(from + 2 * x);
-            to[x] = (v & 0xf800) << 8 | (v & 0xe000) << 3 | (v & 0x07e0) << 5 |
-                    (v & 0x0600) >> 1 | (v & 0x001f) << 3 | (v & 0x001c) >> 2;
+            to[x] = (v & 0xf800) << 8 | (v & 0xe000) << 3 | (v & 0x07e0) << 5 | (v & 0x0600) >> 1 |
+                    (v & 0x001f) << 3 | (v & 0x001c) >> 2;
             break;
         case 24:
-            to[x] = from[3 * x] | (uint32_t)from[3 * x + 1] << 8 |
-                    (uint32_t)from[3 * x + 2] << 16;
+            to[x] = from[3 * x] | (uint32_t)from[3 * x + 1] << 8 | (uint32_t)from[3 * x + 2] << 16;
             break;
         default:
             to[x] = le32_get(from + 4 * x) & 0xffffff;
@@ -374,8 +372,10 @@ int vga_read_text(const struct vga *vga, uint8_t *chars, uint8_t *attributes, si
     if (vbe_on(vga) || vga->gfx[GFX_MISC] & GFX_MISC_GRAPHICS)
         return -EINVAL;
     unsigned height = ((crtc[9] & 31u) + 1) * (crtc[9] & 0x80 ? 2 : 1);
-    struct vga_text text = {.columns = crtc[1] + 1u, .rows = MAX(vga_lines(vga) / height, 1u),
-                            .cursor_column = -1, .cursor_row = -1};
+    struct vga_text text = {.columns = crtc[1] + 1u,
+                            .rows = MAX(vga_lines(vga) / height, 1u),
+                            .cursor_column = -1,
+                            .cursor_row = -1};
     uint32_t start = (uint32_t)crtc[0x0c] << 8 | crtc[0x0d];
     uint32_t cursor = (uint32_t)crtc[0x0e] << 8 | crtc[0x0f];
     for (unsigned row = 0; row < text.rows; row++)

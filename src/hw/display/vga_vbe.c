@@ -188,7 +188,10 @@ static void mmio_write(void *dev, uint64_t offset, unsigned size, uint64_t value
     }
 }
 
-const struct io_ops vga_vbe_io = {.name = "vga-vbe", .min_size = 1, .max_size = 2,
-                                  .read = vbe_port_read, .write = vbe_port_write};
+const struct io_ops vga_vbe_io = {.name = "vga-vbe",
+                                  .min_size = 1,
+                                  .max_size = 2,
+                                  .read = vbe_port_read,
+                                  .write = vbe_port_write};
 const struct io_ops vga_mmio_io = {
     .name = "vga-mmio", .min_size = 1, .max_size = 4, .read = mmio_read, .write = mmio_write};

@@ -164,19 +164,19 @@ static size_t build_fadt(struct acpi *acpi, size_t dsdt)
     static const struct {
         uint8_t at, value;
     } fields[] = {
-        {45, 1},    /* preferred profile: desktop */
-        {46, 9},    /* SCI */
-        {48, 0xb2}, /* SMI command port */
-        {52, 0xf1}, /* to enable ACPI */
-        {53, 0xf0}, /* to disable it */
-        {88, 4},    /* length of PM1 events */
-        {89, 2},    /* of PM1 control */
-        {91, 4},    /* of the timer */
-        {92, 4},    /* of general purpose events 0 */
-        {96, 0xff}, {97, 0x0f}, {98, 0xff}, {99, 0x0f}, /* no C2, no C3 */
-        {108, 0x32}, /* century in CMOS */
-        {109, 0x03}, /* legacy devices, 8042 */
-        {128, 0x06}, /* value for the reset register */
+        {45, 1},                                         /* preferred profile: desktop */
+        {46, 9},                                         /* SCI */
+        {48, 0xb2},                                      /* SMI command port */
+        {52, 0xf1},                                      /* to enable ACPI */
+        {53, 0xf0},                                      /* to disable it */
+        {88, 4},                                         /* length of PM1 events */
+        {89, 2},                                         /* of PM1 control */
+        {91, 4},                                         /* of the timer */
+        {92, 4},                                         /* of general purpose events 0 */
+        {96, 0xff},  {97, 0x0f}, {98, 0xff}, {99, 0x0f}, /* no C2, no C3 */
+        {108, 0x32},                                     /* century in CMOS */
+        {109, 0x03},                                     /* legacy devices, 8042 */
+        {128, 0x06},                                     /* value for the reset register */
     };
     size_t start = table_begin(acpi, "FACP", 3);
     uint8_t fadt[FADT_BYTES] = {0};

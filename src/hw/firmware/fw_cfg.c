@@ -85,8 +85,7 @@ static int cfg_put(struct fw_cfg *cfg, struct item item)
     if (item.len_bytes > UINT32_MAX)
         goto full;
     for (unsigned i = 0; i < cfg->count && !at; i++)
-        if (item.name[0] ? !strcmp(cfg->items[i].name, item.name)
-                         : cfg->items[i].key == item.key)
+        if (item.name[0] ? !strcmp(cfg->items[i].name, item.name) : cfg->items[i].key == item.key)
             at = &cfg->items[i];
     if (at) {
         item.key = at->key;
@@ -157,7 +156,7 @@ static int file_item(const char *name, struct item *ret_item)
     struct item item = {.key = 0};
     if (!name[0] || strlen(name) >= FW_CFG_NAME_BYTES)
         return -EINVAL;
-    strcpy(item.name, name);
+    memcpy(item.name, name, strlen(name) + 1);
     *ret_item = item;
     return 0;
 }

@@ -17,7 +17,7 @@ enum fw_cfg_key {
     FW_CFG_UUID = 0x02,
     FW_CFG_RAM_SIZE = 0x03, /* u64, bytes */
     FW_CFG_NOGRAPHIC = 0x04,
-    FW_CFG_NB_CPUS = 0x05, /* u16 */
+    FW_CFG_NB_CPUS = 0x05,     /* u16 */
     FW_CFG_KERNEL_ADDR = 0x07, /* u32, as all addresses and sizes */
     FW_CFG_KERNEL_SIZE = 0x08,
     FW_CFG_INITRD_ADDR = 0x0a,

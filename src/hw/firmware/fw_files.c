@@ -33,8 +33,7 @@ int fw_files_boot_order(struct fw_cfg *cfg, const char *const *paths, unsigned c
         aml_raw(&text, path, strlen(path));
     }
     aml_u8(&text, 0);
-    int r = text.failed ? -ENOMEM
-                        : fw_cfg_add_file(cfg, "bootorder", text.bytes, text.len_bytes);
+    int r = text.failed ? -ENOMEM : fw_cfg_add_file(cfg, "bootorder", text.bytes, text.len_bytes);
     aml_done(&text);
     return r;
 }

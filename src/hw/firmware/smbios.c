@@ -21,7 +21,7 @@ struct builder {
     struct aml out;
     unsigned count;
     size_t largest_bytes;
-    size_t start;     /* of the present structure */
+    size_t start;      /* of the present structure */
     char strings[256]; /* of the present structure, each with its NUL */
     size_t strings_bytes;
     uint8_t string_count;

@@ -38,12 +38,12 @@ struct i8042 {
     struct i8042_env env;
     uint8_t ram[32]; /* byte 0 is the command byte */
     uint8_t status, output, outport;
-    uint8_t command;      /* waits for a byte at 0x60; 0: none */
-    bool reply_waiting;   /* the controller's own answer, until the output buffer is free */
+    uint8_t command;    /* waits for a byte at 0x60; 0: none */
+    bool reply_waiting; /* the controller's own answer, until the output buffer is free */
     uint8_t reply;
     bool reply_aux;
-    bool break_prefix;    /* translation has seen f0 */
-    bool busy;            /* the next byte is still on the cable */
+    bool break_prefix; /* translation has seen f0 */
+    bool busy;         /* the next byte is still on the cable */
     struct timer timer;
 };
 
@@ -64,8 +64,8 @@ static void kbc_update(struct i8042 *kbc)
 {
     bool full = kbc->status & STATUS_OBF, aux = kbc->status & STATUS_AUX;
     bool irq1 = full && !aux, irq12 = full && aux;
-    kbc->outport = (kbc->outport & ~(OUT_IRQ1 | OUT_IRQ12)) | (irq1 ? OUT_IRQ1 : 0) |
-                   (irq12 ? OUT_IRQ12 : 0);
+    kbc->outport =
+        (kbc->outport & ~(OUT_IRQ1 | OUT_IRQ12)) | (irq1 ? OUT_IRQ1 : 0) | (irq12 ? OUT_IRQ12 : 0);
     line_set(&kbc->env.irq_kbd, irq1 && kbc->ram[0] & CCB_INT_KBD);
     line_set(&kbc->env.irq_aux, irq12 && kbc->ram[0] & CCB_INT_AUX);
 }
@@ -217,8 +217,9 @@ static void kbc_command(struct i8042 *kbc, uint8_t command)
         kbc_set_outport(kbc, kbc->outport | OUT_A20);
         break;
     case 0xe0: /* test inputs: both clocks high unless held by a disabled interface */
-        kbc_reply(kbc, (kbc->ram[0] & CCB_DISABLE_KBD ? 0 : 1) |
-                           (kbc->ram[0] & CCB_DISABLE_AUX ? 0 : 2), false);
+        kbc_reply(kbc,
+                  (kbc->ram[0] & CCB_DISABLE_KBD ? 0 : 1) | (kbc->ram[0] & CCB_DISABLE_AUX ? 0 : 2),
+                  false);
         break;
     case 0xf0 ... 0xff: /* pulse output bits low */
         if (!(command & OUT_RESET))
@@ -350,8 +351,11 @@ const struct dev_ops i8042_dev_ops = {
 
 const struct io_ops i8042_data_io = {
     .name = "i8042-data", .min_size = 1, .max_size = 1, .read = data_read, .write = data_write};
-const struct io_ops i8042_command_io = {.name = "i8042-command", .min_size = 1, .max_size = 1,
-                                        .read = command_read, .write = command_write};
+const struct io_ops i8042_command_io = {.name = "i8042-command",
+                                        .min_size = 1,
+                                        .max_size = 1,
+                                        .read = command_read,
+                                        .write = command_write};
 
 int i8042_new(const struct i8042_env *env, struct i8042 **ret_kbc)
 {

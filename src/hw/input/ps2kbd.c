@@ -73,15 +73,24 @@ static const uint8_t set1_codes[0x84] = {
 static uint8_t set1_code(uint16_t set2)
 {
     switch (set2) {
-    case 0xe032: return 0x30;
-    case 0xe021: return 0x2e;
-    case 0xe023: return 0x20;
-    case 0xe034: return 0x22;
-    case 0xe03b: return 0x24;
-    case 0xe04d: return 0x19;
-    case 0xe015: return 0x10;
-    case 0x84: return 0x54;
-    default: return set1_codes[(set2 & 0xff) % sizeof(set1_codes)];
+    case 0xe032:
+        return 0x30;
+    case 0xe021:
+        return 0x2e;
+    case 0xe023:
+        return 0x20;
+    case 0xe034:
+        return 0x22;
+    case 0xe03b:
+        return 0x24;
+    case 0xe04d:
+        return 0x19;
+    case 0xe015:
+        return 0x10;
+    case 0x84:
+        return 0x54;
+    default:
+        return set1_codes[(set2 & 0xff) % sizeof(set1_codes)];
     }
 }
 

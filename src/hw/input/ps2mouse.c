@@ -84,8 +84,8 @@ static void mouse_packet(struct ps2mouse *m)
         dx = clamp(scale(dx), 255);
         dy = clamp(scale(dy), 255);
     }
-    ps2_queue_put(&m->queue, (uint8_t)(0x08 | (m->buttons & 7) | (dx < 0 ? 0x10 : 0) |
-                                       (dy < 0 ? 0x20 : 0)));
+    ps2_queue_put(&m->queue,
+                  (uint8_t)(0x08 | (m->buttons & 7) | (dx < 0 ? 0x10 : 0) | (dy < 0 ? 0x20 : 0)));
     ps2_queue_put(&m->queue, (uint8_t)dx);
     ps2_queue_put(&m->queue, (uint8_t)dy);
     if (m->id == ID_WHEEL) {
@@ -157,10 +157,10 @@ static void mouse_set_rate(struct ps2mouse *m, uint8_t rate)
 
 static void mouse_status(struct ps2mouse *m)
 {
-    ps2_queue_put(&m->queue, (uint8_t)((m->buttons & 1) << 2 | (m->buttons & 4) >> 1 |
-                                       (m->buttons & 2) >> 1 | (m->scale2 ? STATUS_SCALE2 : 0) |
-                                       (m->enabled ? STATUS_ENABLED : 0) |
-                                       (m->remote ? STATUS_REMOTE : 0)));
+    ps2_queue_put(&m->queue,
+                  (uint8_t)((m->buttons & 1) << 2 | (m->buttons & 4) >> 1 | (m->buttons & 2) >> 1 |
+                            (m->scale2 ? STATUS_SCALE2 : 0) | (m->enabled ? STATUS_ENABLED : 0) |
+                            (m->remote ? STATUS_REMOTE : 0)));
     ps2_queue_put(&m->queue, m->resolution);
     ps2_queue_put(&m->queue, m->rate);
 }
@@ -312,8 +312,11 @@ static void mouse_free(void *dev)
     free(dev);
 }
 
-const struct dev_ops ps2mouse_dev_ops = {.name = "ps2mouse", .version = 1, .reset = mouse_reset,
-                                         .state = mouse_state, .free = mouse_free};
+const struct dev_ops ps2mouse_dev_ops = {.name = "ps2mouse",
+                                         .version = 1,
+                                         .reset = mouse_reset,
+                                         .state = mouse_state,
+                                         .free = mouse_free};
 
 int ps2mouse_new(struct ps2mouse **ret_mouse)
 {

@@ -30,8 +30,8 @@ enum {
 struct chip {
     struct i8259 *pic;
     bool is_slave;
-    uint8_t input;  /* levels of IR0..IR7 */
-    uint8_t latch;  /* edges seen and not yet acknowledged */
+    uint8_t input; /* levels of IR0..IR7 */
+    uint8_t latch; /* edges seen and not yet acknowledged */
     uint8_t imr, isr;
     uint8_t elcr;   /* 1: level-triggered */
     uint8_t base;   /* vector of IR0 */
@@ -321,7 +321,10 @@ static void i8259_reset(void *dev)
     struct i8259 *pic = dev;
     for (int i = 0; i < 2; i++) {
         struct chip *chip = &pic->chips[i];
-        *chip = (struct chip){.pic = pic, .is_slave = i == 1, .lowest = 7, .icw3 = 4,
+        *chip = (struct chip){.pic = pic,
+                              .is_slave = i == 1,
+                              .lowest = 7,
+                              .icw3 = 4,
                               /* Lines from outside keep their levels through a reset. */
                               .input = i ? chip->input : chip->input & ~(1 << CASCADE)};
     }
@@ -368,12 +371,15 @@ static void i8259_free(void *dev)
 const struct dev_ops i8259_dev_ops = {
     .name = "i8259", .version = 1, .reset = i8259_reset, .state = i8259_state, .free = i8259_free};
 
-const struct io_ops i8259_master_io = {.name = "i8259-master", .min_size = 1, .max_size = 1,
-                                       .read = master_read, .write = master_write};
-const struct io_ops i8259_slave_io = {.name = "i8259-slave", .min_size = 1, .max_size = 1,
-                                      .read = slave_read, .write = slave_write};
-const struct io_ops i8259_elcr_io = {.name = "i8259-elcr", .min_size = 1, .max_size = 1,
-                                     .read = elcr_read, .write = elcr_write};
+const struct io_ops i8259_master_io = {.name = "i8259-master",
+                                       .min_size = 1,
+                                       .max_size = 1,
+                                       .read = master_read,
+                                       .write = master_write};
+const struct io_ops i8259_slave_io = {
+    .name = "i8259-slave", .min_size = 1, .max_size = 1, .read = slave_read, .write = slave_write};
+const struct io_ops i8259_elcr_io = {
+    .name = "i8259-elcr", .min_size = 1, .max_size = 1, .read = elcr_read, .write = elcr_write};
 
 int i8259_new(const struct i8259_env *env, struct i8259 **ret_pic)
 {

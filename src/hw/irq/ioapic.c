@@ -180,8 +180,11 @@ static void ioapic_free(void *dev)
     free(dev);
 }
 
-const struct dev_ops ioapic_dev_ops = {.name = "ioapic", .version = 1, .reset = ioapic_reset,
-                                       .state = ioapic_state, .free = ioapic_free};
+const struct dev_ops ioapic_dev_ops = {.name = "ioapic",
+                                       .version = 1,
+                                       .reset = ioapic_reset,
+                                       .state = ioapic_state,
+                                       .free = ioapic_free};
 
 const struct io_ops ioapic_io = {
     .name = "ioapic", .min_size = 4, .max_size = 4, .read = ioapic_read, .write = ioapic_write};

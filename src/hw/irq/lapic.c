@@ -146,8 +146,7 @@ static void lvt_write(struct lapic_cpu *cpu, unsigned n, uint32_t value)
         value &= ~LVT_REMOTE_IRR;
     cpu->lvt[n] = value;
     /* A level-triggered pin that is high speaks when it is unmasked. */
-    if ((n == LVT_LINT0 || n == LVT_LINT1) && value & LVT_LEVEL &&
-        cpu->lapic->lint[n - LVT_LINT0])
+    if ((n == LVT_LINT0 || n == LVT_LINT1) && value & LVT_LEVEL && cpu->lapic->lint[n - LVT_LINT0])
         apic_local(cpu, n);
     apic_update(cpu);
 }
@@ -289,8 +288,8 @@ void lapic_mmio_write(struct lapic *lapic, unsigned index, uint64_t offset, unsi
 static bool base_write(struct lapic_cpu *cpu, uint64_t value)
 {
     unsigned phys_bits = cpu->lapic->env.phys_bits;
-    uint64_t allowed = ((1ull << phys_bits) - LAPIC_BYTES) | APIC_BASE_BSP | APIC_BASE_X2 |
-                       APIC_BASE_ENABLE;
+    uint64_t allowed =
+        ((1ull << phys_bits) - LAPIC_BYTES) | APIC_BASE_BSP | APIC_BASE_X2 | APIC_BASE_ENABLE;
     uint64_t modes = APIC_BASE_X2 | APIC_BASE_ENABLE;
     uint64_t from = cpu->base & modes, to = value & modes;
     if (value & ~allowed || to == APIC_BASE_X2 || (from == modes && to == APIC_BASE_ENABLE) ||
@@ -407,6 +406,8 @@ int lapic_new(const struct lapic_env *env, struct lapic **ret_lapic)
     lapic->env = *env;
     if (!lapic->env.phys_bits)
         lapic->env.phys_bits = 40;
+    if (!lapic->env.tick_ns)
+        lapic->env.tick_ns = 1;
     for (unsigned i = 0; i < env->cpus; i++) {
         struct lapic_cpu *cpu = &lapic->cpus[i];
         cpu->lapic = lapic;

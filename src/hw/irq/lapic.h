@@ -14,13 +14,13 @@
 #define LAPIC_BASE 0xfee00000u
 #define LAPIC_BYTES 0x1000u
 #define LAPIC_CPUS_MAX 255
-#define LAPIC_TIMER_HZ 1000000000ull /* before the divider */
 
 struct lapic;
 
 struct lapic_env {
-    unsigned cpus; /* 1 to LAPIC_CPUS_MAX; the APIC ID is the number */
+    unsigned cpus;      /* 1 to LAPIC_CPUS_MAX; the APIC ID is the number */
     unsigned phys_bits; /* width of physical addresses, for checks of IA32_APIC_BASE; 0: 40 */
+    unsigned tick_ns;   /* the timer's input clock, before the divider; 0: 1 */
     struct clock *clock;
     /* Level of INTR of a processor; edges of NMI and INIT; start-up. */
     void (*intr)(void *ctx, unsigned cpu, bool level);

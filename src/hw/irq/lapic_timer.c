@@ -2,7 +2,7 @@
 /*
  * The timer of a local APIC: one-shot, periodic, TSC-deadline. Intel SDM vol. 3, 11.5.4.
  *
- * The input clock is 1 GHz, so that a tick before the divider is a nanosecond of guest time.
+ * The input clock's period is the machine's to choose: it is the crystal that CPUID tells of.
  */
 #include "hw/irq/lapic_priv.h"
 
@@ -20,9 +20,15 @@ static unsigned divider(const struct lapic_cpu *cpu)
     return code == 7 ? 1 : 2u << code;
 }
 
+/* Of one count. */
+static uint64_t tick_ns(const struct lapic_cpu *cpu)
+{
+    return (uint64_t)cpu->lapic->env.tick_ns * divider(cpu);
+}
+
 static uint64_t period_ns(const struct lapic_cpu *cpu)
 {
-    return (uint64_t)cpu->initial_count * divider(cpu);
+    return cpu->initial_count * tick_ns(cpu);
 }
 
 static unsigned mode(const struct lapic_cpu *cpu)
@@ -40,7 +46,7 @@ uint32_t apic_timer_count(const struct lapic_cpu *cpu)
         elapsed %= period;
     if (elapsed >= period)
         return 0;
-    return (uint32_t)((period - elapsed + divider(cpu) - 1) / divider(cpu));
+    return (uint32_t)((period - elapsed + tick_ns(cpu) - 1) / tick_ns(cpu));
 }
 
 void apic_timer_arm(struct lapic_cpu *cpu)
@@ -48,8 +54,8 @@ void apic_timer_arm(struct lapic_cpu *cpu)
     uint64_t now = now_ns(cpu), period = period_ns(cpu), deadline = CLOCK_NEVER;
     if (mode(cpu) == TIMER_TSC_DEADLINE) {
         if (cpu->tsc_deadline)
-            deadline = cpu->lapic->env.tsc_to_ns(cpu->lapic->env.ctx, cpu->index,
-                                                 cpu->tsc_deadline);
+            deadline =
+                cpu->lapic->env.tsc_to_ns(cpu->lapic->env.ctx, cpu->index, cpu->tsc_deadline);
     } else if (cpu->timer_running && period && !(cpu->lvt[LVT_TIMER] & LVT_MASKED)) {
         uint64_t elapsed = now > cpu->timer_start_ns ? now - cpu->timer_start_ns : 0;
         if (mode(cpu) == TIMER_ONE_SHOT) {
@@ -94,7 +100,7 @@ void apic_timer_set_count(struct lapic_cpu *cpu, uint32_t initial)
 /* The count goes on from `count`. */
 static void timer_rebase(struct lapic_cpu *cpu, uint32_t count)
 {
-    uint64_t gone = (uint64_t)(cpu->initial_count - MIN(count, cpu->initial_count)) * divider(cpu);
+    uint64_t gone = (uint64_t)(cpu->initial_count - MIN(count, cpu->initial_count)) * tick_ns(cpu);
     uint64_t now = now_ns(cpu);
     cpu->timer_running = count != 0;
     cpu->timer_start_ns = now - MIN(gone, now);

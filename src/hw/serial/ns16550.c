@@ -67,7 +67,7 @@ struct ns16550 {
     uint8_t ier, fcr, lcr, mcr, msr, scr;
     uint16_t divisor;
     struct fifo rx, tx;
-    uint8_t rbr;        /* what is read from an empty receiver */
+    uint8_t rbr; /* what is read from an empty receiver */
     bool overrun;
     uint8_t line_error; /* LSR bits of the byte at the head, until LSR is read */
     bool thre_pending, timeout_pending;
@@ -132,8 +132,8 @@ static void uart_arm_timeout(struct ns16550 *uart)
     unsigned bits = 1 + 5 + (uart->lcr & 3) + (uart->lcr & LCR_PARITY ? 1 : 0) +
                     (uart->lcr & LCR_STOP2 ? 2 : 1);
     uint64_t divisor = uart->divisor ? uart->divisor : 1;
-    timer_set(&uart->timeout, clock_now_ns(uart->env.clock) +
-                                  4 * bits * divisor * NS_PER_SEC / BASE_BAUD);
+    timer_set(&uart->timeout,
+              clock_now_ns(uart->env.clock) + 4 * bits * divisor * NS_PER_SEC / BASE_BAUD);
 }
 
 static void uart_timeout(void *ctx)

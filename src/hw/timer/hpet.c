@@ -50,7 +50,7 @@ struct hpet_timer {
     struct hpet *hpet;
     unsigned index;
     uint64_t config, comparator, period, fsb;
-    bool level; /* last driven */
+    bool level;     /* last driven */
     unsigned route; /* where to: see timer_route() */
     struct timer timer;
 };
@@ -255,8 +255,7 @@ static uint64_t reg_read(struct hpet *hpet, uint64_t reg)
         return hpet_now(hpet);
     default:
         if (reg >= REG_TIMERS && reg < REG_TIMERS + HPET_TIMERS * TIMER_BYTES)
-            return timer_read(&hpet->timers[(reg - REG_TIMERS) / TIMER_BYTES],
-                              reg % TIMER_BYTES);
+            return timer_read(&hpet->timers[(reg - REG_TIMERS) / TIMER_BYTES], reg % TIMER_BYTES);
         return 0;
     }
 }

@@ -37,8 +37,8 @@ struct counter {
     bool held;         /* modes 0 and 4: gate low, `start` holds the ticks gone by */
     bool next_pending; /* modes 2 and 3: `next` becomes the count when the period ends */
     bool null_count;
-    uint16_t cr;       /* count register as written */
-    uint32_t count;    /* in use, 1..65536 */
+    uint16_t cr;    /* count register as written */
+    uint32_t count; /* in use, 1..65536 */
     uint32_t next;
     uint32_t next_at;  /* tick of the period at which it does: its end, or of its half in mode 3 */
     uint64_t start;    /* tick of loading */
@@ -343,8 +343,12 @@ static void pit_control(struct i8254 *pit, uint8_t value, uint64_t now)
     }
     uint32_t frozen = c->count;
     bool gate = c->gate;
-    *c = (struct counter){.gate = gate, .rw = value >> 4 & 3, .mode = value >> 1 & 7,
-                          .bcd = value & 1, .count = frozen, .null_count = true};
+    *c = (struct counter){.gate = gate,
+                          .rw = value >> 4 & 3,
+                          .mode = value >> 1 & 7,
+                          .bcd = value & 1,
+                          .count = frozen,
+                          .null_count = true};
     if (c->mode > 5)
         c->mode -= 4; /* 110 and 111 are modes 2 and 3 */
 }
@@ -478,8 +482,8 @@ static void counter_state(struct counter *c, unsigned i, struct state *s)
     state_u8(s, STATE_NAME("latched_bytes", i), &c->latched_bytes);
     state_bool(s, STATE_NAME("status_latched", i), &c->status_latched);
     state_u8(s, STATE_NAME("status", i), &c->status);
-    bool next_valid = c->next >= 1 && c->next <= 0x10000 && c->next_at >= 1 &&
-                      c->next_at <= c->count;
+    bool next_valid =
+        c->next >= 1 && c->next <= 0x10000 && c->next_at >= 1 && c->next_at <= c->count;
     state_check(s, c->mode < 6 && c->rw < 4 && c->count >= 1 && c->count <= 0x10000);
     state_check(s, !c->next_pending || next_valid);
 }

@@ -15,8 +15,20 @@
 #include <string.h>
 
 enum {
-    REG_SEC, REG_SEC_ALARM, REG_MIN, REG_MIN_ALARM, REG_HOUR, REG_HOUR_ALARM,
-    REG_WEEKDAY, REG_DAY, REG_MONTH, REG_YEAR, REG_A, REG_B, REG_C, REG_D,
+    REG_SEC,
+    REG_SEC_ALARM,
+    REG_MIN,
+    REG_MIN_ALARM,
+    REG_HOUR,
+    REG_HOUR_ALARM,
+    REG_WEEKDAY,
+    REG_DAY,
+    REG_MONTH,
+    REG_YEAR,
+    REG_A,
+    REG_B,
+    REG_C,
+    REG_D,
 };
 
 enum {
@@ -441,10 +453,9 @@ static int rtc_state(void *dev, struct state *s)
     state_timer(s, "timer", &rtc->timer);
     /* A hundred thousand years either way keep all sums far from overflow. */
     const int64_t far_sec = 100000LL * 366 * DAY_SEC;
-    state_check(s, rtc->index_high < 0x80 && rtc->weekday_delta < 7 &&
-                       rtc->seen_sec > -far_sec && rtc->seen_sec < far_sec &&
-                       rtc->offset_sec > -far_sec && rtc->offset_sec < far_sec &&
-                       rtc->offset_sub_ns < NS_PER_SEC);
+    state_check(s, rtc->index_high < 0x80 && rtc->weekday_delta < 7 && rtc->seen_sec > -far_sec &&
+                       rtc->seen_sec < far_sec && rtc->offset_sec > -far_sec &&
+                       rtc->offset_sec < far_sec && rtc->offset_sub_ns < NS_PER_SEC);
     if (state_loading(s) && !state_error(s))
         line_set(&rtc->env.irq, rtc->cmos[REG_C] & C_IRQF);
     return state_error(s);

@@ -9,18 +9,18 @@
 
 /* CMOS bytes that firmware reads; the machine sets them with mc146818_poke(). */
 enum {
-    CMOS_FLOPPY_TYPES = 0x10,   /* drive A in the high nibble: 0 none, 4: 1.44 MB, 5: 2.88 MB */
+    CMOS_FLOPPY_TYPES = 0x10, /* drive A in the high nibble: 0 none, 4: 1.44 MB, 5: 2.88 MB */
     CMOS_DISK_TYPES = 0x12,
     CMOS_EQUIPMENT = 0x14,
-    CMOS_BASE_MEM = 0x15,       /* word, KiB, at most 640 */
-    CMOS_EXT_MEM = 0x17,        /* word, KiB above 1 MiB, at most 63 MiB */
-    CMOS_EXT_MEM2 = 0x30,       /* the same again */
+    CMOS_BASE_MEM = 0x15, /* word, KiB, at most 640 */
+    CMOS_EXT_MEM = 0x17,  /* word, KiB above 1 MiB, at most 63 MiB */
+    CMOS_EXT_MEM2 = 0x30, /* the same again */
     CMOS_CENTURY = 0x32,
-    CMOS_EXT_MEM_64K = 0x34,    /* word, 64 KiB units above 16 MiB, below 4 GiB */
-    CMOS_BOOT_FLAG1 = 0x38,     /* SeaBIOS: third boot device, bit 0 skips the floppy check */
-    CMOS_BOOT_FLAG2 = 0x3d,     /* SeaBIOS: first and second: 1 floppy, 2 disk, 3 CD, 4 network */
-    CMOS_HIGH_MEM = 0x5b,       /* 3 bytes, 64 KiB units above 4 GiB */
-    CMOS_SMP_COUNT = 0x5f,      /* processors less one */
+    CMOS_EXT_MEM_64K = 0x34, /* word, 64 KiB units above 16 MiB, below 4 GiB */
+    CMOS_BOOT_FLAG1 = 0x38,  /* SeaBIOS: third boot device, bit 0 skips the floppy check */
+    CMOS_BOOT_FLAG2 = 0x3d,  /* SeaBIOS: first and second: 1 floppy, 2 disk, 3 CD, 4 network */
+    CMOS_HIGH_MEM = 0x5b,    /* 3 bytes, 64 KiB units above 4 GiB */
+    CMOS_SMP_COUNT = 0x5f,   /* processors less one */
 };
 
 struct mc146818;

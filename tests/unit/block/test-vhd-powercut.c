@@ -32,8 +32,8 @@ static uint64_t next(uint64_t *seed)
 static struct blk *open_disk(struct fake_file *f, bool readonly)
 {
     struct vhd_footer footer;
-    uint64_t at;
-    struct blk *blk;
+    uint64_t at = 0;
+    struct blk *blk = NULL;
     struct error err;
     f->keep = true;
     int r = vhd_probe(&f->file, &footer, &at, &err);

@@ -47,7 +47,7 @@ static inline struct clock *test_clock(void)
     return clock;
 }
 
-#define US(n) ((uint64_t)(n) * 1000)
-#define MS(n) ((uint64_t)(n) * 1000000)
+#define US(n) ((uint64_t)(n)*1000)
+#define MS(n) ((uint64_t)(n)*1000000)
 
 #endif

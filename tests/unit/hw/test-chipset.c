@@ -60,23 +60,39 @@ static int setup(void **state)
     assert_int_equal(bus_new("pio", 0x10000, NULL, &f->pio), 0);
     struct pci_env env = {.mem = f->mem, .pio = f->pio, .intx = on_intx, .intx_ctx = f};
     assert_int_equal(pci_bus_new(&env, &f->pci), 0);
-    f->dram = (struct region){.name = "dram", .size_bytes = 2 << 20, .kind = REGION_RAM,
-                              .ram_offset = dram};
+    f->dram = (struct region){
+        .name = "dram", .size_bytes = 2 << 20, .kind = REGION_RAM, .ram_offset = dram};
     assert_int_equal(bus_add(f->mem, &f->dram), 0);
-    struct i440fx_env host_env = {.pci = f->pci, .mem = f->mem, .ram_offset = dram,
-                                  .bios_offset = bios, .bios_bytes = 128 << 10,
-                                  .reset = on_reset, .reset_ctx = f};
+    struct i440fx_env host_env = {.pci = f->pci,
+                                  .mem = f->mem,
+                                  .ram_offset = dram,
+                                  .bios_offset = bios,
+                                  .bios_bytes = 128 << 10,
+                                  .reset = on_reset,
+                                  .reset_ctx = f};
     assert_int_equal(i440fx_new(&host_env, &f->host), 0);
-    struct piix3_env isa_env = {.pci = f->pci, .devfn = PCI_DEVFN(1, 0), .irq = on_irq,
-                                .pirq = on_pirq, .ctx = f};
+    struct piix3_env isa_env = {
+        .pci = f->pci, .devfn = PCI_DEVFN(1, 0), .irq = on_irq, .pirq = on_pirq, .ctx = f};
     assert_int_equal(piix3_new(&isa_env, &f->isa), 0);
-    struct piix4_pm_env pm_env = {.pci = f->pci, .devfn = PCI_DEVFN(1, 3), .clock = f->clock,
-                                  .sci = wire(&f->irqs, 9), .soft_off = on_off, .ctx = f};
+    struct piix4_pm_env pm_env = {.pci = f->pci,
+                                  .devfn = PCI_DEVFN(1, 3),
+                                  .clock = f->clock,
+                                  .sci = wire(&f->irqs, 9),
+                                  .soft_off = on_off,
+                                  .ctx = f};
     assert_int_equal(piix4_pm_new(&pm_env, &f->pm), 0);
-    f->config = (struct region){.name = "config", .base = 0xcf8, .size_bytes = 8, .priority = 1,
-                                .ops = &i440fx_config_io, .dev = f->host};
-    f->apm = (struct region){.name = "apm", .base = 0xb2, .size_bytes = 2, .priority = 1,
-                             .ops = &piix4_apm_io, .dev = f->pm};
+    f->config = (struct region){.name = "config",
+                                .base = 0xcf8,
+                                .size_bytes = 8,
+                                .priority = 1,
+                                .ops = &i440fx_config_io,
+                                .dev = f->host};
+    f->apm = (struct region){.name = "apm",
+                             .base = 0xb2,
+                             .size_bytes = 2,
+                             .priority = 1,
+                             .ops = &piix4_apm_io,
+                             .dev = f->pm};
     assert_int_equal(bus_add(f->pio, &f->config), 0);
     assert_int_equal(bus_add(f->pio, &f->apm), 0);
     *state = f;
@@ -139,7 +155,7 @@ static void test_shadow_ram(void **state)
     assert_int_equal(bus_read(f->mem, 0xe0000, 1), 0xb1);
     assert_int_equal(bus_read(f->mem, 0xc8000, 1), 0xff);
     bus_write(f->mem, 0xffff0, 1, 0x55); /* dropped */
-    cfg_set(f, 0, 0x59, 1, 0x20); /* write to DRAM, read from ROM: copy onto itself */
+    cfg_set(f, 0, 0x59, 1, 0x20);        /* write to DRAM, read from ROM: copy onto itself */
     bus_write(f->mem, 0xf1234, 4, 0x44332211);
     assert_int_equal(bus_read(f->mem, 0xf1234, 1), 0xb1);
     cfg_set(f, 0, 0x59, 1, 0x10);
@@ -303,8 +319,8 @@ static void test_debug_ports(void **state)
     char seen = 0;
     uint32_t code = 0;
     struct debugcon *con;
-    struct debugcon_env env = {.chr = {.write = host_write, .ctx = &seen},
-                               .exit = on_exit_code, .exit_ctx = &code};
+    struct debugcon_env env = {
+        .chr = {.write = host_write, .ctx = &seen}, .exit = on_exit_code, .exit_ctx = &code};
     assert_int_equal(debugcon_new(&env, &con), 0);
     assert_int_equal(debugcon_io.read(con, 0, 1), 0xe9);
     debugcon_io.write(con, 0, 1, 'y');

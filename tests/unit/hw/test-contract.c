@@ -60,8 +60,8 @@ struct row {
     const struct dev_ops *ops;
     void *(*make)(struct world *w);
     struct io io[4];
-    uint8_t devfn;                     /* where its configuration space is poked; 0: none */
-    bool battery;                      /* something survives the reset */
+    uint8_t devfn; /* where its configuration space is poked; 0: none */
+    bool battery;  /* something survives the reset */
     void (*stir)(struct world *w, void *dev, uint32_t random); /* what else happens to it */
 };
 
@@ -179,7 +179,10 @@ MAKE(testdev, .irq = on_wire, .ctx = w)
 MAKE(fw_cfg, .mem = w->mem)
 MAKE(vga, .pci = w->pci, .devfn = PCI_DEVFN(2, 0), .clock = w->clock)
 
-#define VIRTIO_ENV {.pci = w->pci, .devfn = PCI_DEVFN(4, 0), .clock = w->clock}
+#define VIRTIO_ENV                                                                                 \
+    {                                                                                              \
+        .pci = w->pci, .devfn = PCI_DEVFN(4, 0), .clock = w->clock                                 \
+    }
 #define DISK_BYTES 163840 /* also a floppy disk */
 
 static struct blk *new_disk(struct world *w)
@@ -235,8 +238,8 @@ static void *make_ide(struct world *w)
 
 static void *make_ide_pci(struct world *w)
 {
-    const struct ide_pci_env env = {.pci = w->pci, .devfn = PCI_DEVFN(1, 1),
-                                    .irq = {wire(&w->wires, 14), wire(&w->wires, 15)}};
+    const struct ide_pci_env env = {
+        .pci = w->pci, .devfn = PCI_DEVFN(1, 1), .irq = {wire(&w->wires, 14), wire(&w->wires, 15)}};
     const struct ide_drive_config drives[4] = {{.kind = IDE_DISK, .blk = new_disk(w)},
                                                {.kind = IDE_NONE},
                                                {.kind = IDE_CD, .blk = &w->disk->blk}};
@@ -378,7 +381,9 @@ static void stir_disk(struct world *w, void *dev, uint32_t random)
 static void stir_ide(struct world *w, void *dev, uint32_t random)
 {
     static const uint8_t commands[] = {0xc8, 0xca, 0x20, 0x30, 0xec, 0xa0, 0xe7, 0xef};
-    struct region ports = {.name = "ide", .size_bytes = 8, .ops = &ide_command_io,
+    struct region ports = {.name = "ide",
+                           .size_bytes = 8,
+                           .ops = &ide_command_io,
                            .dev = ide_pci_channel(dev, random & 1)};
     uint8_t *prd = w->ram->host + 0x1000;
     memcpy(prd, "\0\x20\0\0\0\x01\0\0\0\x30\0\0\0\x10\0\x80", 16);
@@ -404,10 +409,10 @@ static void start_virtio(struct world *w)
         unsigned offset, size;
         uint32_t value;
     } steps[] = {
-        {0x14, 1, 0},      {0x14, 1, 3},     {0x08, 4, 0},      {0x0c, 4, ~0u},    {0x08, 4, 1},
-        {0x0c, 4, 1},      {0x14, 1, 11},    {0x16, 2, 0},      {0x18, 2, 16},     {0x28, 4, 0x800},
-        {0x30, 4, 0xc00},  {0x1c, 2, 1},     {0x16, 2, 1},      {0x18, 2, 16},     {0x20, 4, 0x8000},
-        {0x28, 4, 0x8800}, {0x30, 4, 0x8c00}, {0x1c, 2, 1},     {0x14, 1, 15},
+        {0x14, 1, 0},      {0x14, 1, 3},      {0x08, 4, 0}, {0x0c, 4, ~0u}, {0x08, 4, 1},
+        {0x0c, 4, 1},      {0x14, 1, 11},     {0x16, 2, 0}, {0x18, 2, 16},  {0x28, 4, 0x800},
+        {0x30, 4, 0xc00},  {0x1c, 2, 1},      {0x16, 2, 1}, {0x18, 2, 16},  {0x20, 4, 0x8000},
+        {0x28, 4, 0x8800}, {0x30, 4, 0x8c00}, {0x1c, 2, 1}, {0x14, 1, 15},
     };
     pci_config_write(w->pci, 0, PCI_DEVFN(4, 0), 0x20, 4, VIRTIO_BAR);
     pci_config_write(w->pci, 0, PCI_DEVFN(4, 0), 0x04, 2, 7);
@@ -535,8 +540,8 @@ static void world_make(struct world *w, uint64_t now_ns)
     assert_int_equal(ram_alloc(w->ram, RAM_BYTES, &offset), 0);
     assert_int_equal(bus_new("mem", 1ull << 40, w->ram, &w->mem), 0);
     assert_int_equal(bus_new("pio", 0x10000, NULL, &w->pio), 0);
-    w->dram = (struct region){.name = "dram", .size_bytes = RAM_BYTES, .kind = REGION_RAM,
-                              .ram_offset = offset};
+    w->dram = (struct region){
+        .name = "dram", .size_bytes = RAM_BYTES, .kind = REGION_RAM, .ram_offset = offset};
     assert_int_equal(bus_add(w->mem, &w->dram), 0);
     struct pci_env env = {.mem = w->mem, .pio = w->pio, .intx = on_intx, .intx_ctx = w};
     assert_int_equal(pci_bus_new(&env, &w->pci), 0);
@@ -597,8 +602,8 @@ static void use(const struct row *row, struct world *w, void *dev, unsigned step
             blocks++;
         const struct io *io = &row->io[blocks ? random % blocks : 0];
         if (io->ops) {
-            struct region region = {.name = "io", .size_bytes = io->bytes, .ops = io->ops,
-                                    .dev = dev};
+            struct region region = {
+                .name = "io", .size_bytes = io->bytes, .ops = io->ops, .dev = dev};
             unsigned size = 1u << (random >> 4 & 3);
             uint64_t offset = next_random() % io->bytes;
             if (io->bytes > 64 && random & 128)
@@ -609,8 +614,7 @@ static void use(const struct row *row, struct world *w, void *dev, unsigned step
                 region_read(&region, offset, size);
         }
         if (row->devfn && random >> 28 == 0)
-            pci_config_write(w->pci, 0, row->devfn, random >> 8 & 0xfc, 4,
-                             (uint32_t)next_value());
+            pci_config_write(w->pci, 0, row->devfn, random >> 8 & 0xfc, 4, (uint32_t)next_value());
         if (row->stir)
             row->stir(w, dev, next_random());
         if (random >> 28 == 3)

@@ -236,9 +236,15 @@ static void test_acpi(void **state)
     struct fixture *f = *state;
     struct blob blobs[2] = {{.len = 0}};
     struct acpi *acpi;
-    struct acpi_config config = {.cpus = 3, .hpet = true, .floppy = true, .serial_ports = 2,
-                                 .pci_first = 0xc0000000, .pci_first64 = 0x800000000,
-                                 .pci_last64 = 0xfffffffff, .pirq = pirq, .pm_base = pm_base,
+    struct acpi_config config = {.cpus = 3,
+                                 .hpet = true,
+                                 .floppy = true,
+                                 .serial_ports = 2,
+                                 .pci_first = 0xc0000000,
+                                 .pci_first64 = 0x800000000,
+                                 .pci_last64 = 0xfffffffff,
+                                 .pirq = pirq,
+                                 .pm_base = pm_base,
                                  .ctx = f};
     assert_int_equal(acpi_install(f->cfg, &config, &acpi), 0);
     f->pm_base = 0xb000; /* where OVMF puts it, later */
@@ -282,7 +288,9 @@ static void test_acpi(void **state)
 static void test_smbios(void **state)
 {
     struct fixture *f = *state;
-    struct smbios_config config = {.cpus = 2, .ram_bytes = GIB(20), .ram_low_bytes = GIB(3),
+    struct smbios_config config = {.cpus = 2,
+                                   .ram_bytes = GIB(20),
+                                   .ram_low_bytes = GIB(3),
                                    .uuid = {0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88},
                                    .serial = "42"};
     assert_int_equal(smbios_install(f->cfg, &config), 0);

@@ -29,8 +29,12 @@ static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
     f->clock = test_clock();
-    struct hpet_env env = {.clock = f->clock, .irq0 = wire(&f->irqs, 0), .irq8 = wire(&f->irqs, 8),
-                           .pin = on_pin, .ctx = f, .msi = {.send = on_msi, .ctx = f}};
+    struct hpet_env env = {.clock = f->clock,
+                           .irq0 = wire(&f->irqs, 0),
+                           .irq8 = wire(&f->irqs, 8),
+                           .pin = on_pin,
+                           .ctx = f,
+                           .msi = {.send = on_msi, .ctx = f}};
     assert_int_equal(hpet_new(&env, &f->hpet), 0);
     *state = f;
     return 0;

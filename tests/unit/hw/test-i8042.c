@@ -296,9 +296,14 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_initialisation),     T(test_keys_in_sets), T(test_translation_agrees),
-        T(test_full_keyboard_says_so), T(test_leds),      T(test_a20_and_reset),
-        T(test_mouse_packets),      T(test_disabled_interfaces_wait),
+        T(test_initialisation),
+        T(test_keys_in_sets),
+        T(test_translation_agrees),
+        T(test_full_keyboard_says_so),
+        T(test_leds),
+        T(test_a20_and_reset),
+        T(test_mouse_packets),
+        T(test_disabled_interfaces_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,7 +10,7 @@ struct fixture {
 
 static void out(struct fixture *f, unsigned port, uint8_t value)
 {
-    const struct io_ops *ops = port >= 0x4d0 ? &i8259_elcr_io
+    const struct io_ops *ops = port >= 0x4d0  ? &i8259_elcr_io
                                : port >= 0xa0 ? &i8259_slave_io
                                               : &i8259_master_io;
     ops->write(f->pic, port & 1, 1, value);
@@ -18,7 +18,7 @@ static void out(struct fixture *f, unsigned port, uint8_t value)
 
 static uint8_t in(struct fixture *f, unsigned port)
 {
-    const struct io_ops *ops = port >= 0x4d0 ? &i8259_elcr_io
+    const struct io_ops *ops = port >= 0x4d0  ? &i8259_elcr_io
                                : port >= 0xa0 ? &i8259_slave_io
                                               : &i8259_master_io;
     return (uint8_t)ops->read(f->pic, port & 1, 1);
@@ -200,9 +200,15 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_slave_interrupt),       T(test_priority_and_nesting), T(test_spurious),
-        T(test_level_triggered),       T(test_poll),                 T(test_special_mask),
-        T(test_rotation_and_auto_eoi), T(test_special_fully_nested), T(test_init_forgets_edges),
+        T(test_slave_interrupt),
+        T(test_priority_and_nesting),
+        T(test_spurious),
+        T(test_level_triggered),
+        T(test_poll),
+        T(test_special_mask),
+        T(test_rotation_and_auto_eoi),
+        T(test_special_fully_nested),
+        T(test_init_forgets_edges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

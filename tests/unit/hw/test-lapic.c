@@ -80,9 +80,16 @@ static int setup(void **state)
     f->clock = test_clock();
     f->eoi = f->pic_vector = -1;
     struct lapic_env env = {
-        .cpus = CPUS, .clock = f->clock, .intr = on_intr, .nmi = on_nmi, .init = on_init,
-        .sipi = on_sipi, .ioapic_eoi = on_eoi, .pic_ack = on_pic_ack,
-        .tsc_to_ns = on_tsc_to_ns, .ctx = f,
+        .cpus = CPUS,
+        .clock = f->clock,
+        .intr = on_intr,
+        .nmi = on_nmi,
+        .init = on_init,
+        .sipi = on_sipi,
+        .ioapic_eoi = on_eoi,
+        .pic_ack = on_pic_ack,
+        .tsc_to_ns = on_tsc_to_ns,
+        .ctx = f,
     };
     assert_int_equal(lapic_new(&env, &f->l), 0);
     for (unsigned i = 0; i < CPUS; i++)

@@ -16,8 +16,8 @@ static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
     f->clock = test_clock();
-    struct mc146818_env env = {.clock = f->clock, .irq = wire(&f->wires, 8),
-                               .epoch_ns = EPOCH_SEC * (int64_t)NS_PER_SEC};
+    struct mc146818_env env = {
+        .clock = f->clock, .irq = wire(&f->wires, 8), .epoch_ns = EPOCH_SEC * (int64_t)NS_PER_SEC};
     assert_int_equal(mc146818_new(&env, &f->rtc), 0);
     *state = f;
     return 0;

@@ -54,11 +54,18 @@ static int setup(void **state)
     assert_int_equal(ram_new(1 << 20, &f->ram, NULL), 0);
     assert_int_equal(bus_new("mem", 1ull << 40, f->ram, &f->mem), 0);
     assert_int_equal(bus_new("pio", 0x10000, NULL, &f->pio), 0);
-    struct pci_env env = {.mem = f->mem, .pio = f->pio, .intx = on_intx, .intx_ctx = f,
+    struct pci_env env = {.mem = f->mem,
+                          .pio = f->pio,
+                          .intx = on_intx,
+                          .intx_ctx = f,
                           .msi = {.send = on_msi, .ctx = f}};
     assert_int_equal(pci_bus_new(&env, &f->pci), 0);
-    struct pci_ids ids = {.vendor = 0x1234, .device = 0x5678, .subsys_vendor = 0x9abc,
-                          .subsys = 0xdef0, .class_code = 0x020001, .revision = 7};
+    struct pci_ids ids = {.vendor = 0x1234,
+                          .device = 0x5678,
+                          .subsys_vendor = 0x9abc,
+                          .subsys = 0xdef0,
+                          .class_code = 0x020001,
+                          .revision = 7};
     assert_int_equal(pci_dev_init(&f->pd, f->pci, PCI_DEVFN(3, 0), "test", &ids, 1), 0);
     f->io = (struct region){.name = "io", .size_bytes = 0x20, .priority = 1, .ops = &ops};
     f->mmio = (struct region){.name = "mmio", .size_bytes = 0x4000, .priority = 1, .ops = &ops};

@@ -24,16 +24,30 @@ static int setup(void **state)
     assert_int_equal(bus_new("pio", 0x10000, NULL, &f->pio), 0);
     struct pci_env env = {.mem = f->mem, .pio = f->pio};
     assert_int_equal(pci_bus_new(&env, &f->pci), 0);
-    struct vga_env vga_env = {.pci = f->pci, .devfn = PCI_DEVFN(2, 0), .clock = f->clock,
-                              .rom = "\x55\xaa\x01", .rom_bytes = 3};
+    struct vga_env vga_env = {.pci = f->pci,
+                              .devfn = PCI_DEVFN(2, 0),
+                              .clock = f->clock,
+                              .rom = "\x55\xaa\x01",
+                              .rom_bytes = 3};
     assert_int_equal(vga_new(&vga_env, &f->vga), 0);
-    f->window = (struct region){.name = "window", .base = VGA_WINDOW_BASE, .priority = 2,
-                                .size_bytes = VGA_WINDOW_BYTES, .ops = &vga_window_io,
+    f->window = (struct region){.name = "window",
+                                .base = VGA_WINDOW_BASE,
+                                .priority = 2,
+                                .size_bytes = VGA_WINDOW_BYTES,
+                                .ops = &vga_window_io,
                                 .dev = f->vga};
-    f->ports = (struct region){.name = "ports", .base = VGA_PORTS_BASE, .priority = 1,
-                               .size_bytes = VGA_PORTS, .ops = &vga_port_io, .dev = f->vga};
-    f->vbe = (struct region){.name = "vbe", .base = VGA_VBE_BASE, .priority = 1,
-                             .size_bytes = VGA_VBE_PORTS, .ops = &vga_vbe_io, .dev = f->vga};
+    f->ports = (struct region){.name = "ports",
+                               .base = VGA_PORTS_BASE,
+                               .priority = 1,
+                               .size_bytes = VGA_PORTS,
+                               .ops = &vga_port_io,
+                               .dev = f->vga};
+    f->vbe = (struct region){.name = "vbe",
+                             .base = VGA_VBE_BASE,
+                             .priority = 1,
+                             .size_bytes = VGA_VBE_PORTS,
+                             .ops = &vga_vbe_io,
+                             .dev = f->vga};
     assert_int_equal(bus_add(f->mem, &f->window), 0);
     assert_int_equal(bus_add(f->pio, &f->ports), 0);
     assert_int_equal(bus_add(f->pio, &f->vbe), 0);
@@ -88,27 +102,27 @@ struct mode {
 };
 
 /* As a video BIOS sets modes 3, 12h and 13h. */
-static const struct mode mode3 = {
-    0x67,
-    {0x03, 0x00, 0x03, 0x00, 0x02},
-    {0x5f, 0x4f, 0x50, 0x82, 0x55, 0x81, 0xbf, 0x1f, 0x00, 0x4f, 0x0d, 0x0e, 0x00,
-     0x00, 0x00, 0x00, 0x9c, 0x8e, 0x8f, 0x28, 0x1f, 0x96, 0xb9, 0xa3, 0xff},
-    0x0c,
-    {0x00, 0x00, 0x00, 0x00, 0x00, 0x10, 0x0e, 0x0f, 0xff}};
-static const struct mode mode12 = {
-    0xe3,
-    {0x03, 0x01, 0x0f, 0x00, 0x06},
-    {0x5f, 0x4f, 0x50, 0x82, 0x54, 0x80, 0x0b, 0x3e, 0x00, 0x40, 0x00, 0x00, 0x00,
-     0x00, 0x00, 0x00, 0xea, 0x8c, 0xdf, 0x28, 0x00, 0xe7, 0x04, 0xe3, 0xff},
-    0x01,
-    {0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x05, 0x0f, 0xff}};
-static const struct mode mode13 = {
-    0x63,
-    {0x03, 0x01, 0x0f, 0x00, 0x0e},
-    {0x5f, 0x4f, 0x50, 0x82, 0x54, 0x80, 0xbf, 0x1f, 0x00, 0x41, 0x00, 0x00, 0x00,
-     0x00, 0x00, 0x00, 0x9c, 0x8e, 0x8f, 0x28, 0x40, 0x96, 0xb9, 0xa3, 0xff},
-    0x41,
-    {0x00, 0x00, 0x00, 0x00, 0x00, 0x40, 0x05, 0x0f, 0xff}};
+static const struct mode mode3 = {0x67,
+                                  {0x03, 0x00, 0x03, 0x00, 0x02},
+                                  {0x5f, 0x4f, 0x50, 0x82, 0x55, 0x81, 0xbf, 0x1f, 0x00,
+                                   0x4f, 0x0d, 0x0e, 0x00, 0x00, 0x00, 0x00, 0x9c, 0x8e,
+                                   0x8f, 0x28, 0x1f, 0x96, 0xb9, 0xa3, 0xff},
+                                  0x0c,
+                                  {0x00, 0x00, 0x00, 0x00, 0x00, 0x10, 0x0e, 0x0f, 0xff}};
+static const struct mode mode12 = {0xe3,
+                                   {0x03, 0x01, 0x0f, 0x00, 0x06},
+                                   {0x5f, 0x4f, 0x50, 0x82, 0x54, 0x80, 0x0b, 0x3e, 0x00,
+                                    0x40, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0xea, 0x8c,
+                                    0xdf, 0x28, 0x00, 0xe7, 0x04, 0xe3, 0xff},
+                                   0x01,
+                                   {0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x05, 0x0f, 0xff}};
+static const struct mode mode13 = {0x63,
+                                   {0x03, 0x01, 0x0f, 0x00, 0x0e},
+                                   {0x5f, 0x4f, 0x50, 0x82, 0x54, 0x80, 0xbf, 0x1f, 0x00,
+                                    0x41, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x9c, 0x8e,
+                                    0x8f, 0x28, 0x40, 0x96, 0xb9, 0xa3, 0xff},
+                                   0x41,
+                                   {0x00, 0x00, 0x00, 0x00, 0x00, 0x40, 0x05, 0x0f, 0xff}};
 
 static void set_mode(struct fixture *f, const struct mode *m)
 {
@@ -438,10 +452,12 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_text_screen),    T(test_text_pixels),       T(test_cursor_blinks),
-        T(test_planar_writes),  T(test_chain4_and_mode_x), T(test_split_screen),
-        T(test_vbe_linear),     T(test_vbe_banks_and_depths), T(test_register_block),
-        T(test_retrace_comes_and_goes), T(test_nonsense),
+        T(test_text_screen),       T(test_text_pixels),
+        T(test_cursor_blinks),     T(test_planar_writes),
+        T(test_chain4_and_mode_x), T(test_split_screen),
+        T(test_vbe_linear),        T(test_vbe_banks_and_depths),
+        T(test_register_block),    T(test_retrace_comes_and_goes),
+        T(test_nonsense),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -162,7 +162,7 @@ static void rng(void **ctx)
     struct vt t;
     struct virtio_rng *dev;
     unsigned head, set = 0;
-    uint32_t len;
+    uint32_t len = 0;
     struct virtio_env env = vt_new(&t);
     assert_int_equal(virtio_rng_new(&env, &dev), 0);
     vt_probe(&t);

@@ -124,15 +124,17 @@ static inline void rig_mode(struct rig *rig, unsigned bits)
         s->seg[i] = (struct x86_segment){.limit = 0xffffffff, .selector = 0x10, .attr = data};
     s->seg[X86_CS].selector = 8;
     s->seg[X86_CS].attr = SEG_P | SEG_S | SEG_RW | SEG_A | SEG_CODE | SEG_G |
-                          (bits == 64 ? SEG_L : bits == 32 ? SEG_DB : 0);
+                          (bits == 64   ? SEG_L
+                           : bits == 32 ? SEG_DB
+                                        : 0);
     s->cr0 = CR0_PE | CR0_ET | CR0_NE;
     s->cr4 = CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE;
     s->xcr0 = 7;
     if (bits == 16) {
         s->cr0 = CR0_ET | CR0_NE;
         for (unsigned i = 0; i < X86_SEGS; i++)
-            s->seg[i] = (struct x86_segment){.limit = 0xffff,
-                                             .attr = SEG_P | SEG_S | SEG_RW | SEG_A};
+            s->seg[i] =
+                (struct x86_segment){.limit = 0xffff, .attr = SEG_P | SEG_S | SEG_RW | SEG_A};
     }
     if (bits == 64) {
         uint64_t pml4 = 0x1000 + 0x2000 + 3, pdpt = 0x83;

@@ -68,7 +68,8 @@ static uint8_t *put(uint8_t *at, const void *bytes, size_t n)
 /* op reg, [absolute address] with the given opcode */
 static uint8_t *put_absolute(uint8_t *at, uint8_t opcode, unsigned reg, uint64_t address)
 {
-    uint8_t code[8] = {(uint8_t)(0x48 | (reg & 8) >> 1), opcode, (uint8_t)((reg & 7) << 3 | 4), 0x25};
+    uint8_t code[8] = {(uint8_t)(0x48 | (reg & 8) >> 1), opcode, (uint8_t)((reg & 7) << 3 | 4),
+                       0x25};
     le32_put(code + 4, (uint32_t)address);
     return put(at, code, 8);
 }
@@ -111,7 +112,7 @@ static void make_trampoline(void)
     at = put(at, "\x48\x0f\xae\x24\x25", 5); /* xsave64 [abs] */
     le32_put(at, (uint32_t)(REGS_AT + offsetof(struct image, xsave)));
     at += 4;
-    at = put(at, "\xdb\xe3", 2); /* fninit */
+    at = put(at, "\xdb\xe3", 2);                                     /* fninit */
     put(at, "\xfc\x41\x5f\x41\x5e\x41\x5d\x41\x5c\x5d\x5b\xc3", 12); /* cld; pops; ret */
 }
 
@@ -120,11 +121,11 @@ static void on_signal(int number, siginfo_t *info, void *context)
     greg_t *regs = ((ucontext_t *)context)->uc_mcontext.gregs;
     if ((uint64_t)regs[REG_RIP] != CODE_AT)
         abort();
-    native->vector = number == SIGILL                    ? VEC_UD
-                     : number == SIGSEGV                 ? VEC_GP
-                     : info->si_code == FPE_INTDIV       ? VEC_DE
+    native->vector = number == SIGILL                       ? VEC_UD
+                     : number == SIGSEGV                    ? VEC_GP
+                     : info->si_code == FPE_INTDIV          ? VEC_DE
                      : (uint64_t)regs[REG_TRAPNO] == VEC_DE ? VEC_DE
-                                                         : (uint64_t)regs[REG_TRAPNO];
+                                                            : (uint64_t)regs[REG_TRAPNO];
     regs[REG_RIP] = (greg_t)native_exit;
 }
 
@@ -225,12 +226,12 @@ static void run_guest(struct rig *rig, const struct image *start, const uint8_t 
 /* ---- cases ---- */
 
 static const uint8_t wanted_ops[] = {
-    X86_DATA,     X86_MOV_RM_R, X86_MOV_R_RM, X86_MOV_R_I, X86_MOV_RM_I, X86_MOVZX,  X86_MOVSX,
-    X86_MOVSXD,   X86_LEA,      X86_XCHG_RAX, X86_PUSH_R,  X86_POP_R,    X86_PUSH_I, X86_PUSH_RM,
-    X86_POP_RM,   X86_CLC,      X86_STC,      X86_CMC,     X86_SAHF,     X86_LAHF,   X86_MOVS,
-    X86_CMPS,     X86_STOS,     X86_LODS,     X86_SCAS,    X86_ENTER,    X86_LEAVE,  X86_MASKMOV,
-    X86_VMASKLD,  X86_VMASKST,  X86_LDMXCSR,  X86_STMXCSR, X86_XLAT,     X86_FLDENV, X86_FRSTOR,
-    X86_NOP,
+    X86_DATA,    X86_MOV_RM_R, X86_MOV_R_RM, X86_MOV_R_I,  X86_MOV_RM_I, X86_MOVZX,
+    X86_MOVSX,   X86_MOVSXD,   X86_LEA,      X86_XCHG_RAX, X86_PUSH_R,   X86_POP_R,
+    X86_PUSH_I,  X86_PUSH_RM,  X86_POP_RM,   X86_CLC,      X86_STC,      X86_CMC,
+    X86_SAHF,    X86_LAHF,     X86_MOVS,     X86_CMPS,     X86_STOS,     X86_LODS,
+    X86_SCAS,    X86_ENTER,    X86_LEAVE,    X86_MASKMOV,  X86_VMASKLD,  X86_VMASKST,
+    X86_LDMXCSR, X86_STMXCSR,  X86_XLAT,     X86_FLDENV,   X86_FRSTOR,   X86_NOP,
 };
 
 static bool is_wanted(const struct x86_insn *in)
@@ -286,7 +287,7 @@ static unsigned random_insn(const struct x86_decode_env *env, uint8_t *code, str
             code[n++] = (uint8_t)next_random();
         if (x86_decode(env, code, n, in) == X86_DECODE_OK && is_wanted(in) &&
             (!in->mem || (in->base == X86_RSI && in->index == X86_NO_REG && in->disp >= -128 &&
-              in->disp < 128)))
+                          in->disp < 128)))
             return in->len;
     }
 }
@@ -297,7 +298,7 @@ static uint64_t random_value(void)
     case 0:
         return pick(64);
     case 1:
-        return (uint64_t)-(int64_t)pick(64);
+        return (uint64_t) - (int64_t)pick(64);
     case 2:
         return 1ULL << pick(64);
     default:
@@ -365,8 +366,9 @@ static void describe(const uint8_t *code, unsigned len, const struct image *star
     char text[64] = "";
     for (unsigned i = 0; i < len; i++)
         snprintf(text + 3 * i, sizeof(text) - 3 * i, "%02x ", code[i]);
-    print_error("%s: vector %#lx native, %#lx here; flags %#lx native, %#lx here, %#lx before\n", text,
-                n->vector, g->vector, n->flags & 0xcd5, g->flags & 0xcd5, start->flags & 0xcd5);
+    print_error("%s: vector %#lx native, %#lx here; flags %#lx native, %#lx here, %#lx before\n",
+                text, n->vector, g->vector, n->flags & 0xcd5, g->flags & 0xcd5,
+                start->flags & 0xcd5);
     for (unsigned i = 0; i < 16; i++)
         if (n->gpr[i] != g->gpr[i])
             print_error("  r%u: %#lx native, %#lx here, %#lx before\n", i, n->gpr[i], g->gpr[i],

@@ -16,8 +16,8 @@ static void sums_numbers_in_every_mode(void **unused)
     /* mov cx, 100; xor ax, ax; L: add ax, cx; loop L; hlt */
     static const uint8_t code16[] = {0xb9, 100, 0, 0x31, 0xc0, 0x01, 0xc8, 0xe2, 0xfc, 0xf4};
     /* mov ecx, 100; xor eax, eax; L: add eax, ecx; dec ecx; jnz L; hlt */
-    static const uint8_t code64[] = {0xb9, 100,  0,    0,    0,    0x31, 0xc0, 0x01,
-                                     0xc8, 0xff, 0xc9, 0x75, 0xfa, 0xf4};
+    static const uint8_t code64[] = {0xb9, 100,  0,    0,    0,    0x31, 0xc0,
+                                     0x01, 0xc8, 0xff, 0xc9, 0x75, 0xfa, 0xf4};
     (void)unused;
     for (unsigned bits = 16; bits <= 64; bits *= 2) {
         struct rig rig;
@@ -38,7 +38,8 @@ static void sums_numbers_in_every_mode(void **unused)
 static void sees_its_own_code_change(void **unused)
 {
     /* mov byte [0x700a], 0x42 (inc edx); nop…; at 0x700a: inc ecx (0x41); hlt — 32-bit */
-    static const uint8_t code[] = {0xc6, 0x05, 0x0a, 0x70, 0, 0, 0x42, 0x90, 0x90, 0x90, 0x41, 0xf4};
+    static const uint8_t code[] = {0xc6, 0x05, 0x0a, 0x70, 0,    0,
+                                   0x42, 0x90, 0x90, 0x90, 0x41, 0xf4};
     struct rig rig;
     (void)unused;
     rig_open(&rig, MIB(16));
@@ -56,9 +57,10 @@ static void computes_with_x87_and_vectors(void **unused)
 {
     /* mov eax,7; cvtsi2sd xmm1,eax; mulsd xmm1,xmm1; cvttsd2si ebx,xmm1; fld1; fadd st0,st0;
        fistp dword [0x9000]; vpxor ymm0,ymm0,ymm0; hlt */
-    static const uint8_t code[] = {0xb8, 7,    0,    0,    0,    0xf2, 0x0f, 0x2a, 0xc8, 0xf2, 0x0f,
-                                   0x59, 0xc9, 0xf2, 0x0f, 0x2c, 0xd9, 0xd9, 0xe8, 0xd8, 0xc0, 0xdb,
-                                   0x1c, 0x25, 0x00, 0x90, 0,    0,    0xc5, 0xfd, 0xef, 0xc0, 0xf4};
+    static const uint8_t code[] = {0xb8, 7,    0,    0,    0,    0xf2, 0x0f, 0x2a, 0xc8,
+                                   0xf2, 0x0f, 0x59, 0xc9, 0xf2, 0x0f, 0x2c, 0xd9, 0xd9,
+                                   0xe8, 0xd8, 0xc0, 0xdb, 0x1c, 0x25, 0x00, 0x90, 0,
+                                   0,    0xc5, 0xfd, 0xef, 0xc0, 0xf4};
     struct rig rig;
     (void)unused;
     rig_open(&rig, MIB(16));

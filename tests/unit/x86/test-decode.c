@@ -116,7 +116,8 @@ static void report(struct tally *t, const uint8_t *bytes, const char *what, unsi
     char text[64] = "";
     for (unsigned i = 0; i < 8; i++)
         snprintf(text + 3 * i, sizeof(text) - 3 * i, "%02x ", bytes[i]);
-    print_error("code%u: %s(ours %u, Zydis %u): %s\n", 16u << t->env.code, text, ours, theirs, what);
+    print_error("code%u: %s(ours %u, Zydis %u): %s\n", 16u << t->env.code, text, ours, theirs,
+                what);
 }
 
 /*
@@ -164,8 +165,8 @@ static void compare(struct tally *t, const uint8_t *bytes)
 }
 
 static const uint8_t prefixes[][3] = {
-    {0}, {0x66}, {0xf2}, {0xf3}, {0x67}, {0x2e}, {0x65}, {0x48}, {0x41}, {0x66, 0x48}, {0xf3, 0x48},
-    {0x66, 0xf2}, {0x66, 0xf3},
+    {0},    {0x66}, {0xf2},       {0xf3},       {0x67},       {0x2e},       {0x65},
+    {0x48}, {0x41}, {0x66, 0x48}, {0xf3, 0x48}, {0x66, 0xf2}, {0x66, 0xf3},
 };
 
 static void walk_map(struct tally *t, const uint8_t *escape, unsigned escape_len)
@@ -196,9 +197,12 @@ static void walk_vex(struct tally *t)
             for (unsigned opcode = 0; opcode < 256; opcode++)
                 for (unsigned modrm = 0; modrm < 256; modrm += 1 + (modrm % 7)) {
                     uint8_t w = last & 8 ? 0x80 : 0;
-                    uint8_t bytes[16] = {0xc4, (uint8_t)(0xe0 | map),
-                                         (uint8_t)(w | 0x78 | (last & 7)), (uint8_t)opcode,
-                                         (uint8_t)modrm, 0x25};
+                    uint8_t bytes[16] = {0xc4,
+                                         (uint8_t)(0xe0 | map),
+                                         (uint8_t)(w | 0x78 | (last & 7)),
+                                         (uint8_t)opcode,
+                                         (uint8_t)modrm,
+                                         0x25};
                     compare(t, bytes);
                 }
 }
