@@ -21,55 +21,31 @@ enum x86_cpuid_word {
     X86_CPUID_WORDS
 };
 
+/* clang-format off */
 /* X(name, word, bit) */
-#define X86_FEATURE_LIST(X)                                                                        \
-    X(FPU, W_1_EDX, 0)                                                                             \
-    X(VME, W_1_EDX, 1)                                                                             \
-    X(DE, W_1_EDX, 2)                                                                              \
-    X(PSE, W_1_EDX, 3)                                                                             \
-    X(TSC, W_1_EDX, 4) X(MSR, W_1_EDX, 5) X(PAE, W_1_EDX, 6) X(MCE, W_1_EDX, 7) X(CX8, W_1_EDX, 8) \
-        X(APIC, W_1_EDX, 9) X(SEP, W_1_EDX, 11) X(MTRR, W_1_EDX, 12) X(PGE, W_1_EDX, 13) X(        \
-            MCA, W_1_EDX, 14) X(CMOV, W_1_EDX, 15) X(PAT, W_1_EDX, 16) X(PSE36, W_1_EDX, 17)       \
-            X(CLFSH, W_1_EDX, 19) X(MMX, W_1_EDX, 23) X(FXSR, W_1_EDX, 24) X(SSE, W_1_EDX, 25) X(  \
-                SSE2, W_1_EDX, 26) X(HTT, W_1_EDX, 28) X(SSE3, W_1_ECX, 0) X(PCLMUL, W_1_ECX, 1)   \
-                X(MONITOR, W_1_ECX, 3) X(SSSE3, W_1_ECX, 9) X(FMA, W_1_ECX, 12)                    \
-                    X(CX16, W_1_ECX, 13) X(PCID, W_1_ECX, 17) X(SSE41, W_1_ECX, 19) X(             \
-                        SSE42, W_1_ECX,                                                            \
-                        20) X(X2APIC, W_1_ECX, 21)                                                 \
-                        X(MOVBE, W_1_ECX, 22) X(POPCNT, W_1_ECX, 23) X(                            \
-                            TSC_DEADLINE,                                                          \
-                            W_1_ECX, 24) X(AES, W_1_ECX, 25)                                       \
-                            X(XSAVE, W_1_ECX, 26) X(OSXSAVE, W_1_ECX, 27) X(AVX, W_1_ECX, 28)      \
-                                X(F16C, W_1_ECX, 29) X(RDRAND, W_1_ECX, 30)                        \
-                                    X(HYPERVISOR, W_1_ECX, 31) X(FSGSBASE, W_7_EBX, 0) X(          \
-                                        TSC_ADJUST,                                                \
-                                        W_7_EBX,                                                   \
-                                        1) X(BMI1, W_7_EBX,                                        \
-                                             3) X(AVX2, W_7_EBX, 5)                                \
-                                        X(FDP_EXCPTN_ONLY, W_7_EBX, 6) X(SMEP, W_7_EBX, 7) X(      \
-                                            BMI2,                                                  \
-                                            W_7_EBX,                                               \
-                                            8) X(ERMS, W_7_EBX,                                    \
-                                                 9) X(INVPCID, W_7_EBX, 10)                        \
-                                            X(FPU_CS_DS, W_7_EBX, 13) X(RDSEED, W_7_EBX, 18) X(    \
-                                                ADX, W_7_EBX,                                      \
-                                                19) X(SMAP, W_7_EBX, 20)                           \
-                                                X(CLFLUSHOPT, W_7_EBX, 23) X(CLWB, W_7_EBX, 24) X( \
-                                                    SHA, W_7_EBX,                                  \
-                                                    29) X(UMIP, W_7_ECX, 2)                        \
-                                                    X(RDPID, W_7_ECX, 22) X(FSRM, W_7_EDX, 4)      \
-                                                        X(ARCH_CAPABILITIES,                       \
-                                                          W_7_EDX, 29) X(SYSCALL, W_80_1_EDX,      \
-                                                                         11) X(NX, W_80_1_EDX, 20) \
-                                                            X(FXSR_OPT, W_80_1_EDX,                \
-                                                              25) X(PDPE1GB, W_80_1_EDX, 26)       \
-                                                                X(RDTSCP, W_80_1_EDX,              \
-                                                                  27) X(LM, W_80_1_EDX,            \
-                                                                        29) X(LAHF, W_80_1_ECX, 0) \
-                                                                    X(LZCNT, W_80_1_ECX,           \
-                                                                      5) X(XSAVEOPT, W_D1_EAX, 0)  \
-                                                                        X(XSAVEC, W_D1_EAX, 1)     \
-                                                                            X(XSAVES, W_D1_EAX, 3)
+#define X86_FEATURE_LIST(X) \
+    X(FPU, W_1_EDX, 0) X(VME, W_1_EDX, 1) X(DE, W_1_EDX, 2) X(PSE, W_1_EDX, 3) \
+    X(TSC, W_1_EDX, 4) X(MSR, W_1_EDX, 5) X(PAE, W_1_EDX, 6) X(MCE, W_1_EDX, 7) \
+    X(CX8, W_1_EDX, 8) X(APIC, W_1_EDX, 9) X(SEP, W_1_EDX, 11) X(MTRR, W_1_EDX, 12) \
+    X(PGE, W_1_EDX, 13) X(MCA, W_1_EDX, 14) X(CMOV, W_1_EDX, 15) X(PAT, W_1_EDX, 16) \
+    X(PSE36, W_1_EDX, 17) X(CLFSH, W_1_EDX, 19) X(MMX, W_1_EDX, 23) X(FXSR, W_1_EDX, 24) \
+    X(SSE, W_1_EDX, 25) X(SSE2, W_1_EDX, 26) X(HTT, W_1_EDX, 28) X(SSE3, W_1_ECX, 0) \
+    X(PCLMUL, W_1_ECX, 1) X(MONITOR, W_1_ECX, 3) X(SSSE3, W_1_ECX, 9) X(FMA, W_1_ECX, 12) \
+    X(CX16, W_1_ECX, 13) X(PCID, W_1_ECX, 17) X(SSE41, W_1_ECX, 19) X(SSE42, W_1_ECX, 20) \
+    X(X2APIC, W_1_ECX, 21) X(MOVBE, W_1_ECX, 22) X(POPCNT, W_1_ECX, 23) \
+    X(TSC_DEADLINE, W_1_ECX, 24) X(AES, W_1_ECX, 25) X(XSAVE, W_1_ECX, 26) \
+    X(OSXSAVE, W_1_ECX, 27) X(AVX, W_1_ECX, 28) X(F16C, W_1_ECX, 29) X(RDRAND, W_1_ECX, 30) \
+    X(HYPERVISOR, W_1_ECX, 31) X(FSGSBASE, W_7_EBX, 0) X(TSC_ADJUST, W_7_EBX, 1) \
+    X(BMI1, W_7_EBX, 3) X(AVX2, W_7_EBX, 5) X(FDP_EXCPTN_ONLY, W_7_EBX, 6) X(SMEP, W_7_EBX, 7) \
+    X(BMI2, W_7_EBX, 8) X(ERMS, W_7_EBX, 9) X(INVPCID, W_7_EBX, 10) X(FPU_CS_DS, W_7_EBX, 13) \
+    X(RDSEED, W_7_EBX, 18) X(ADX, W_7_EBX, 19) X(SMAP, W_7_EBX, 20) X(CLFLUSHOPT, W_7_EBX, 23) \
+    X(CLWB, W_7_EBX, 24) X(SHA, W_7_EBX, 29) X(UMIP, W_7_ECX, 2) X(RDPID, W_7_ECX, 22) \
+    X(FSRM, W_7_EDX, 4) X(ARCH_CAPABILITIES, W_7_EDX, 29) X(SYSCALL, W_80_1_EDX, 11) \
+    X(NX, W_80_1_EDX, 20) X(FXSR_OPT, W_80_1_EDX, 25) X(PDPE1GB, W_80_1_EDX, 26) \
+    X(RDTSCP, W_80_1_EDX, 27) X(LM, W_80_1_EDX, 29) X(LAHF, W_80_1_ECX, 0) \
+    X(LZCNT, W_80_1_ECX, 5) X(XSAVEOPT, W_D1_EAX, 0) X(XSAVEC, W_D1_EAX, 1) \
+    X(XSAVES, W_D1_EAX, 3)
+/* clang-format on */
 
 enum x86_feature {
     X86_FEAT_NONE,
