@@ -50,7 +50,7 @@ struct x86_cpuid_regs x86_cpuid(const struct x86_model *model, const struct x86_
      1u << 4 /* SSB_NO */ | 1u << 5 /* MDS_NO */ | 1u << 6 /* PSCHANGE_MC_NO */ |                  \
      1u << 8 /* TAA_NO */ | 1u << 13 /* SBDR_SSDP_NO */ | 1u << 14 /* FBSDP_NO */ |                \
      1u << 15 /* PSDP_NO */ | 1u << 20 /* BHI_NO */ | 1u << 24 /* PBRSB_NO */ |                    \
-     1u << 26 /* GDS_NO */ | 1u << 27 /* RFDS_NO */)
+     1u << 26 /* GDS_NO */ | 1u << 27 /* RFDS_NO */ | 1ull << 62 /* ITS_NO */)
 
 /* The rate of the host's TSC in Hz, from CPUID leaf 15H or measured (about 3 ms). */
 uint64_t x86_host_tsc_hz(void);

@@ -69,7 +69,7 @@ def seabios(lab, engine):
         vm.expect_screen("No bootable device", SHORT)
 
 
-@case("ovmf", "quick")
+@case("ovmf")
 def ovmf(lab):
     """UEFI firmware reaches its shell, takes a command and powers off"""
     with lab.machine(memory_mib=256, firmware="uefi") as vm:
@@ -85,7 +85,7 @@ def ovmf(lab):
 # Memory tester
 
 @case("memtest86+", bits="x64")
-@case("memtest86+-32", "quick", bits="ia32")
+@case("memtest86+-32", bits="ia32")
 def memtest(lab, bits):
     """memtest86+ finishes its first tests without an error"""
     kernel = packages.the_file("memtest86+", "amd64", f"boot/memtest86+{bits}.bin")
@@ -154,7 +154,7 @@ def grub_rescue(lab):
         vm.expect_screen("GNU GRUB  version 2.06", LONG)
 
 
-@case("grub-self-test", "quick")
+@case("grub-self-test")
 def grub_self_test(lab):
     """GRUB's own tests (arithmetic, video, clock) pass"""
     with lab.machine(memory_mib=256, cdrom=images.built("grub-self-test"), boot="cdrom") as vm:
@@ -215,9 +215,9 @@ def isolinux_memdisk(lab):
 # Linux
 
 @case("linux-cloud", kernel="linux-image-cloud-amd64", arch="amd64", initrd="cloud")
-@case("linux-amd64", "quick", kernel="linux-image-amd64", arch="amd64", initrd="amd64")
-@case("linux-686-pae", "quick", kernel="linux-image-686-pae", arch="i386", initrd="686-pae")
-@case("linux-686", "quick", kernel="linux-image-686", arch="i386", initrd="686")
+@case("linux-amd64", kernel="linux-image-amd64", arch="amd64", initrd="amd64")
+@case("linux-686-pae", kernel="linux-image-686-pae", arch="i386", initrd="686-pae")
+@case("linux-686", kernel="linux-image-686", arch="i386", initrd="686")
 def linux(lab, kernel, arch, initrd):
     """Debian's kernel with a busybox initramfs: shell, self-check, power off"""
     with lab.machine(memory_mib=256, kernel=packages.the_file(kernel, arch, "boot/vmlinuz-*"),
@@ -247,8 +247,8 @@ def read_back(lab, disk, name):
 
 
 @case("disk-virtio", image="demo", host="yado-demo", bus="virtio")
-@case("disk-ide", "quick", image="debian-ata", host="yado-ata", bus="ide")
-@case("disk-ata-virtio", "quick", image="debian-ata", host="yado-ata", bus="virtio")
+@case("disk-ide", image="debian-ata", host="yado-ata", bus="ide")
+@case("disk-ata-virtio", image="debian-ata", host="yado-ata", bus="virtio")
 def linux_disk(lab, image, host, bus):
     """Linux installed on a VHD: login, a file survives a restart, qemu-img reads the same disk"""
     disk = lab.copy(image)
@@ -272,7 +272,7 @@ def linux_disk(lab, image, host, bus):
           "qemu-img reads another /root/second")
 
 
-@case("power-button", "quick")
+@case("power-button")
 def power_button(lab):
     """The power button is an ACPI event that makes Linux shut down; tty1 has a login on the screen"""
     with lab.machine(memory_mib=256, disks=((lab.copy("demo"), "virtio"),)) as vm:
@@ -283,8 +283,8 @@ def power_button(lab):
         vm.expect_end(LONG)
 
 
-@case("installer-amd64", "quick", arch="amd64")
-@case("installer-i386", "quick", arch="i386")
+@case("installer-amd64", arch="amd64")
+@case("installer-i386", arch="i386")
 def installer(lab, arch):
     """The Debian installer in text mode answers key presses in its first dialogs"""
     package = f"debian-installer-12-netboot-{arch}"
@@ -301,7 +301,7 @@ def installer(lab, arch):
         vm.expect_screen("Configure the keyboard", LONG)
 
 
-@case("xen", "quick")
+@case("xen")
 def xen(lab):
     """Xen, a multiboot kernel with two modules, builds its first domain"""
     disc = packages.the_file("xen-hypervisor-4.17-amd64", "amd64", "boot/xen-*-amd64.gz")
@@ -413,7 +413,7 @@ def wrong_input(lab):
     check(good.read_bytes() == before, "a refused machine wrote to its disk")
 
 
-@case("sigterm", "quick")
+@case("sigterm")
 def sigterm(lab):
     """SIGTERM ends a machine in order, with its disk's writes on the disk"""
     only_yado(lab)
