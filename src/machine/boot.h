@@ -5,7 +5,7 @@
  *
  * Linux goes through the firmware: its setup code wants BIOS services (E820, VBE), and so do
  * images that only look like Linux (memtest86+). Multiboot and PVH kernels start at once, without
- * firmware: see docs/decisions/0003-kernel-boot.md.
+ * firmware: see docs/decisions/0008-kernel-boot.md.
  */
 #ifndef MACHINE_BOOT_H
 #define MACHINE_BOOT_H

@@ -73,6 +73,8 @@ void cpu_set_flags(struct cpu *c, uint32_t value, uint32_t mask)
     if (mask & FL_ARITH)
         flags_set_arith(c, (value & mask & FL_ARITH) | (flags_arith(c) & ~mask));
     c->eflags = (c->eflags & ~system) | (value & system);
+    if (!breakpoints_on(c))
+        c->eflags &= ~FL_RF; /* nothing for it to hold off at the next instruction */
     uint32_t changed = before ^ c->eflags;
     if (changed & FL_VM)
         update_segments(c);

@@ -339,6 +339,12 @@ void x_INTO(struct cpu *c, const struct uop *u)
 
 void x_INT1(struct cpu *c, const struct uop *u)
 {
+    /* A trap that MOV SS held back is the same exception. */
+    if (c->events & EV_TRAP) {
+        c->events &= ~(uint32_t)EV_TRAP;
+        c->dr[6] = (c->dr[6] & ~0xfULL) | c->dr6_pending;
+        c->dr6_pending = 0;
+    }
     software(c, u, VEC_DB, INT_ICEBP);
 }
 

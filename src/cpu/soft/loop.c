@@ -64,7 +64,7 @@ static void deliver_exception(struct cpu *c)
 static void deliver_trap(struct cpu *c)
 {
     c->events &= ~(uint32_t)EV_TRAP;
-    c->dr[6] |= c->dr6_pending;
+    c->dr[6] = (c->dr[6] & ~0xfULL) | c->dr6_pending;
     c->dr6_pending = 0;
     deliver(c, VEC_DB, INT_TRAP, false, 0, c->rip);
 }
@@ -83,7 +83,7 @@ static bool hits_breakpoint(struct cpu *c)
         enabled |= c->dr[7] >> (2 * i) & 3;
     }
     if (enabled)
-        c->dr[6] |= hits;
+        c->dr[6] = (c->dr[6] & ~0xfULL) | hits;
     return enabled;
 }
 
@@ -248,7 +248,7 @@ static void run_single(struct cpu *c)
     uint32_t shadow = c->events & (EV_SHADOW | EV_SHADOW_SS);
     bool resume = c->eflags & FL_RF;
 
-    if (c->dr[7] & 0xff && !resume && hits_breakpoint(c)) {
+    if (c->dr[7] & 0xff && !resume && !(shadow & EV_SHADOW_SS) && hits_breakpoint(c)) {
         raise_fault(c, VEC_DB, 0);
         return;
     }
@@ -279,7 +279,10 @@ enum vcpu_exit cpu_loop(struct cpu *c)
         if (UNLIKELY(c->events | requests | c->activity)) {
             if (!between(c, &why))
                 return why;
-            if (c->activity != X86_ACTIVE || c->events & (EV_FAULT | EV_TRAP | EV_SHUTDOWN))
+            uint32_t first = EV_FAULT | EV_SHUTDOWN;
+            if (!(c->events & EV_SHADOW_SS))
+                first |= EV_TRAP;
+            if (c->activity != X86_ACTIVE || c->events & first)
                 continue;
         }
         if (UNLIKELY(c->mode & MODE_SINGLE || c->events & (EV_SHADOW | EV_SHADOW_SS)))

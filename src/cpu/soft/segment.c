@@ -253,11 +253,10 @@ void segs_drop_privileged(struct cpu *c)
         bool conforming = (s->attr & (SEG_S | SEG_CODE | SEG_CE)) == (SEG_S | SEG_CODE | SEG_CE);
         if (is_null(s->selector) ||
             (!conforming && (s->attr & SEG_DPL) >> SEG_DPL_SHIFT < c->cpl)) {
-            /* The base of FS and GS is kept by processors when the selector was null already. */
+            /* In long mode the base stays, as loading a null selector leaves it. */
             uint64_t base = s->base;
-            bool was_null = is_null(s->selector);
             seg_set_null(c, segs[i], 0);
-            if (was_null && is_long(c))
+            if (is_long(c))
                 s->base = base;
         }
     }
