@@ -218,15 +218,18 @@ def isolinux_memdisk(lab):
 @case("linux-amd64", kernel="linux-image-amd64", arch="amd64", initrd="amd64")
 @case("linux-686-pae", kernel="linux-image-686-pae", arch="i386", initrd="686-pae")
 @case("linux-686", kernel="linux-image-686", arch="i386", initrd="686")
-def linux(lab, kernel, arch, initrd):
+@case("linux-smp", kernel="linux-image-cloud-amd64", arch="amd64", initrd="cloud", cpus=4)
+def linux(lab, kernel, arch, initrd, cpus=1):
     """Debian's kernel with a busybox initramfs: shell, self-check, power off"""
-    with lab.machine(memory_mib=256, kernel=packages.the_file(kernel, arch, "boot/vmlinuz-*"),
+    with lab.machine(memory_mib=256, cpus=cpus, kernel=packages.the_file(kernel, arch, "boot/vmlinuz-*"),
                      initrd=images.built(f"initramfs-{initrd}"),
                      append="console=ttyS0,115200 panic=-1") as vm:
         vm.expect("yado-guest: Linux", LONG, never="Kernel panic")
         vm.expect(PROMPT, SHORT)
         report = vm.run("self-check", LONG)
         check("self-check: passed" in report, report)
+        count = vm.run("grep -c ^processor /proc/cpuinfo", SHORT).split()
+        check(str(cpus) in count, f"{cpus} processors wanted: {count}")
         vm.send("poweroff -f\n")
         vm.expect_end(SHORT)
 
