@@ -122,7 +122,6 @@ static struct block *single_block(struct cpu *c, const struct fetch_page *page, 
     b->ram_offset = NO_RAM;
     b->mode = c->mode;
     b->dead = false;
-    /* uops must be aligned for the thunks' step, and follow the header. */
     fetch_bytes(c, page, offset, bytes, have);
     enum x86_decode_result r = x86_decode(&env, bytes, have, &in);
     if (r == X86_DECODE_MORE && have < 15) {
@@ -192,12 +191,12 @@ static void protect_page(struct cpu *c, uint64_t page_offset)
     }
 }
 
-static void add_granules(struct cpu *c, uint64_t ram_offset, unsigned len)
+/* The 64-byte pieces of a page that [offset, offset + len) touches; it lies within the page. */
+static uint64_t granule_bits(uint64_t offset, uint64_t len_bytes)
 {
-    unsigned first = (unsigned)(ram_offset & PAGE_MASK) >> GRANULE_SHIFT;
-    unsigned last = (unsigned)((ram_offset & PAGE_MASK) + len - 1) >> GRANULE_SHIFT;
-    uint64_t bits = (~0ULL >> (63 - (last - first))) << first;
-    atomic_fetch_or(&c->soft->granules[ram_offset >> RAM_PAGE_SHIFT], bits);
+    unsigned first = (unsigned)(offset & PAGE_MASK) >> GRANULE_SHIFT;
+    unsigned last = (unsigned)((offset & PAGE_MASK) + len_bytes - 1) >> GRANULE_SHIFT;
+    return (~0ULL >> (63 - (last - first))) << first;
 }
 
 static bool ends_block(const struct x86_insn *in)
@@ -232,7 +231,7 @@ static struct block *build_block(struct cpu *c, const struct fetch_page *page, u
             c->thunks_full = true;
             break;
         }
-        ended = ends_block(&in) || b->uops[count].fn == NULL;
+        ended = ends_block(&in);
         at += in.len;
         count++;
     }
@@ -250,7 +249,8 @@ static struct block *build_block(struct cpu *c, const struct fetch_page *page, u
     bc->hash[slot] = b;
     b->page_next = bc->pages[b->ram_offset >> RAM_PAGE_SHIFT];
     bc->pages[b->ram_offset >> RAM_PAGE_SHIFT] = b;
-    add_granules(c, b->ram_offset, at);
+    atomic_fetch_or(&c->soft->granules[b->ram_offset >> RAM_PAGE_SHIFT],
+                    granule_bits(b->ram_offset, at));
     return b;
 }
 
@@ -299,13 +299,6 @@ static void kill_block(struct cpu *c, struct block *b)
         c->events |= EV_BREAK;
 }
 
-static uint64_t granules_of(const struct block *b)
-{
-    unsigned first = (unsigned)(b->ram_offset & PAGE_MASK) >> GRANULE_SHIFT;
-    unsigned last = (unsigned)((b->ram_offset & PAGE_MASK) + b->len - 1) >> GRANULE_SHIFT;
-    return (~0ULL >> (63 - (last - first))) << first;
-}
-
 static void kill_in_page(struct cpu *c, uint64_t page, uint64_t from, uint64_t end)
 {
     struct block **at = &c->blocks->pages[page];
@@ -317,7 +310,7 @@ static void kill_in_page(struct cpu *c, uint64_t page, uint64_t from, uint64_t e
             *at = b->page_next;
             kill_block(c, b);
         } else {
-            left |= granules_of(b);
+            left |= granule_bits(b->ram_offset, b->len);
             at = &b->page_next;
         }
     }
@@ -341,9 +334,7 @@ static bool hits_code(struct soft_engine *soft, uint64_t ram_offset, uint64_t le
     uint64_t end = ram_offset + len_bytes;
     while (ram_offset < end) {
         uint64_t page_end = MIN((ram_offset | PAGE_MASK) + 1, end);
-        unsigned first = (unsigned)(ram_offset & PAGE_MASK) >> GRANULE_SHIFT;
-        unsigned last = (unsigned)((page_end - 1) & PAGE_MASK) >> GRANULE_SHIFT;
-        uint64_t bits = (~0ULL >> (63 - (last - first))) << first;
+        uint64_t bits = granule_bits(ram_offset, page_end - ram_offset);
         if (atomic_load(&soft->granules[ram_offset >> RAM_PAGE_SHIFT]) & bits)
             return true;
         ram_offset = page_end;

@@ -101,10 +101,8 @@ static bool build_data(struct cpu *c, const struct x86_insn *in, struct uop *u)
         u->fn = x_data_bits;
     else if (info->rm.access == A_R)
         u->fn = x_data_load;
-    else if (info->rm.access == A_W)
-        u->fn = x_data_store;
     else
-        u->fn = x_data_modify;
+        u->fn = x_data_store;
     if (info->rm.access & A_R)
         u->flags |= U_READ;
     if (info->rm.access & A_W)

@@ -125,7 +125,7 @@ struct cpu {
     uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
     uint64_t pat, tsc_offset, tsc_aux, tsc_adjust, misc_enable, spec_ctrl;
     uint64_t mtrr_def_type, mtrr_fixed[11], mtrr_base[8], mtrr_mask[8];
-    uint64_t mcg_status, ucode_rev;
+    uint64_t mcg_status;
     uint64_t a20_mask; /* ~0, or without bit 20 */
 
     /* pending exception (EV_FAULT) */
@@ -134,7 +134,6 @@ struct cpu {
     bool nmi_masked;  /* until IRET */
     uint8_t activity; /* enum x86_activity */
     uint32_t error;
-    uint64_t fault_cr2;
     uint64_t dr6_pending;
     int fault_signal;           /* of a thunk: SIGFPE, SIGILL */
     const struct uop *slow_uop; /* behind thunk_call() */

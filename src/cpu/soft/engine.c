@@ -150,7 +150,6 @@ static int soft_vcpu_new(struct engine *engine, unsigned index, struct vcpu **re
     c->a20_mask = ~0ULL;
     c->view = bus_view_get(engine->config.mem);
     c->tlbs = calloc(1, sizeof(*c->tlbs));
-    c->ucode_rev = 0;
     if (!c->tlbs || thunk_arena_new(&c->thunks) < 0 || block_cache_new(c) < 0) {
         soft_vcpu_free(&c->vcpu);
         return error_set(err, -ENOMEM, "soft engine: out of memory for the code caches");

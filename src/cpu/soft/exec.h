@@ -14,7 +14,7 @@ X86_OP_LIST(X)
 
 /* Data instructions (exec_data.c); uop.imm says which unit they use, for the fault they raise. */
 enum data_class { CLASS_GENERAL, CLASS_X87, CLASS_MMX, CLASS_SSE };
-uop_fn x_data_load, x_data_store, x_data_modify, x_data_bits, x_x87_reg, x_x87_mem;
+uop_fn x_data_load, x_data_store, x_data_bits, x_x87_reg, x_x87_mem;
 uop_fn x_fault, x_end;
 
 /* Replace the general function by one for this very form, where there is one (exec_move.c). */

@@ -130,14 +130,6 @@ void x_data_store(struct cpu *c, const struct uop *u)
     run_write(c, u, lin);
 }
 
-void x_data_modify(struct cpu *c, const struct uop *u)
-{
-    uint64_t lin;
-    if (UNLIKELY(!uop_lin(c, u, u->size, true, &lin)))
-        FAULT(c, u);
-    run_write(c, u, lin);
-}
-
 /* BT, BTS, BTR, BTC with a register: the bit may lie far from the address (SDM vol. 2, 3.1.1.9). */
 void x_data_bits(struct cpu *c, const struct uop *u)
 {

@@ -336,15 +336,21 @@ static bool split(struct cpu *c, uint64_t lin, unsigned size, unsigned access, s
     return translate(c, next, access, &p[1].host, &p[1].gpa);
 }
 
+/* Bytes of the next access to a device: whole when the size is one that devices have. */
+static unsigned device_piece(uint64_t gpa, unsigned size)
+{
+    if (size == 2 || size == 4 || size == 8)
+        return size;
+    for (unsigned n = 8; n > 1; n /= 2)
+        if (size >= n && !(gpa & (n - 1)))
+            return n;
+    return 1;
+}
+
 static void device_read(struct cpu *c, uint64_t gpa, uint8_t *buf, unsigned size)
 {
     while (size) {
-        unsigned n = size >= 8 && !(gpa & 7)   ? 8
-                     : size >= 4 && !(gpa & 3) ? 4
-                     : size >= 2 && !(gpa & 1) ? 2
-                                               : 1;
-        if (size == 2 || size == 4 || size == 8)
-            n = size;
+        unsigned n = device_piece(gpa, size);
         uint64_t v = out_mmio_read(c, gpa, n);
         copy_bytes(buf, &v, n);
         gpa += n, buf += n, size -= n;
@@ -354,13 +360,8 @@ static void device_read(struct cpu *c, uint64_t gpa, uint8_t *buf, unsigned size
 static void device_write(struct cpu *c, uint64_t gpa, const uint8_t *buf, unsigned size)
 {
     while (size) {
-        unsigned n = size >= 8 && !(gpa & 7)   ? 8
-                     : size >= 4 && !(gpa & 3) ? 4
-                     : size >= 2 && !(gpa & 1) ? 2
-                                               : 1;
+        unsigned n = device_piece(gpa, size);
         uint64_t v = 0;
-        if (size == 2 || size == 4 || size == 8)
-            n = size;
         copy_bytes(&v, buf, n);
         out_mmio_write(c, gpa, n, v);
         gpa += n, buf += n, size -= n;

@@ -90,7 +90,7 @@ struct fetch_page {
 /* Translate a linear page for fetching. False: a fault is pending. */
 bool fetch_translate(struct cpu *c, uint64_t lin, struct fetch_page *ret_page);
 
-/* Drop all translations (keep_pcids: those of other PCIDs too), one page, or one PCID. */
+/* Drop all translations, those of one page, or those of one PCID. */
 void tlb_flush(struct cpu *c);
 void tlb_flush_page(struct cpu *c, uint64_t lin);
 void tlb_flush_pcid(struct cpu *c, uint16_t pcid);
