@@ -50,7 +50,7 @@ enum x86_size {
     SZ_SAVE, /* x87 environment and state */
 };
 enum x86_imm { IMM_NONE, IMM_IB, IMM_IW, IMM_IZ, IMM_IV, IMM_I2, IMM_JB, IMM_JZ, IMM_O, IMM_A };
-enum x86_flag_use { FL_NONE, FL_R, FL_W, FL_RW };
+enum x86_flag_use { FL_NONE, FL_R, FL_W, FL_RW, FL_P };
 enum x86_attr {
     ATTR_MODRM = 1 << 0,
     ATTR_LOCK = 1 << 1,
