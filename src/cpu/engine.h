@@ -46,7 +46,11 @@ struct engine_config {
     struct bus *mem;
     struct cpu_host host;
     uint64_t tsc_hz; /* 0: the host's */
-    /* kvm: test the speed only (struct engine_ops.probe) */
+    /*
+     * soft: how to run code, for tests and for finding faults; words with commas between them
+     * (cpu/soft/options.h). NULL: as is fastest.
+     */
+    const char *options;
 };
 
 struct engine;

@@ -48,7 +48,7 @@ static int engine_choose(struct machine *m, const char *name, const struct engin
     struct error why = {""};
     int r;
 
-    if (!strcmp(name, "soft")) {
+    if (!strcmp(name, "soft") || !strncmp(name, "soft,", 5)) {
         *ret_ops = &engine_soft;
         return 0;
     }
@@ -79,8 +79,10 @@ static int engine_make(struct machine *m, const char *name, struct error *err)
 {
     struct engine_config config = {.vcpus = m->config.cpus, .mem = m->mem, .host = cpus_host(m)};
     const struct engine_ops *ops = NULL;
+    const char *comma = strchr(name, ',');
     int r;
 
+    config.options = comma ? comma + 1 : NULL;
     r = engine_choose(m, name, &ops, err);
     if (r < 0 || (r = ops->new (&config, &m->engine, err)) < 0)
         return r;

@@ -36,7 +36,7 @@ struct machine_disk {
 /* Strings may be NULL where the thing is absent; all are copied or used within machine_new(). */
 struct machine_config {
     const char *name;
-    const char *engine; /* "auto", "kvm", "soft" */
+    const char *engine; /* "auto", "kvm", "soft", or "soft," and options (cpu/engine.h) */
     unsigned cpus;
     uint64_t memory_bytes;
     const char *firmware; /* "bios", "uefi" or a file */

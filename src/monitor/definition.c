@@ -95,8 +95,11 @@ static int set_engine(struct definition *def, const char *value, struct error *e
 {
     static const char *const choices[] = {"auto", "kvm", "soft", NULL};
     unsigned choice;
-    int r = choose("engine", value, choices, &choice, err);
 
+    /* What follows "soft," is for the engine to read. */
+    if (!strncmp(value, "soft,", 5))
+        return set_string(&def->engine, value);
+    int r = choose("engine", value, choices, &choice, err);
     return r < 0 ? r : set_string(&def->engine, value);
 }
 

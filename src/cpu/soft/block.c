@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include "cpu/soft/fpu.h"
+#include "cpu/soft/t1.h"
 #include "cpu/soft/thunk.h"
 
 #define ARENA_BYTES MIB(64)
@@ -72,7 +73,33 @@ void block_flush(struct cpu *c)
     madvise(bc->pages, bc->page_count * sizeof(bc->pages[0]), MADV_DONTNEED);
     thunk_reset(c->thunks);
     c->thunks_full = false;
+    t1_reset(c);
     jumps_flush(c);
+}
+
+/* ---- jump slots ---- */
+
+void jumps_flush(struct cpu *c)
+{
+    zero_bytes(c->jump_keys, sizeof(c->jump_keys));
+    jumps_update(c);
+}
+
+void jumps_update(struct cpu *c)
+{
+    uint64_t space = tlb_fetch_space(c);
+    struct jump_key *k = &c->jump_keys[(space * 7 + (c->mode ^ c->mode >> 6)) % JUMP_KEYS];
+
+    if (UNLIKELY(k->space != space || k->mode != c->mode || !k->key))
+        *k = (struct jump_key){.space = space, .mode = c->mode, .key = ++c->jump_keys_given};
+    c->jump_key = k->key;
+}
+
+static void forget_slots(struct cpu *c, const struct block *b)
+{
+    for (uint64_t at = b->ram_offset & PAGE_MASK; at < JUMP_SLOTS; at += PAGE_MASK + 1)
+        if (c->jumps[at].block == b)
+            c->jumps[at].key = 0;
 }
 
 /* ---- decoding ---- */
@@ -122,6 +149,7 @@ static struct block *single_block(struct cpu *c, const struct fetch_page *page, 
     b->ram_offset = NO_RAM;
     b->mode = c->mode;
     b->dead = false;
+    b->code = NULL;
     fetch_bytes(c, page, offset, bytes, have);
     enum x86_decode_result r = x86_decode(&env, bytes, have, &in);
     if (r == X86_DECODE_MORE && have < 15) {
@@ -213,7 +241,7 @@ static struct block *build_block(struct cpu *c, const struct fetch_page *page, u
     struct x86_decode_env env = decode_env(c);
 
     fpu_save(c); /* as in single_block() */
-    if (bc->used + room > ARENA_BYTES || c->thunks_full)
+    if (bc->used + room > ARENA_BYTES || c->thunks_full || c->t1->full)
         block_flush(c);
     protect_page(c, page->ram_offset);
     struct block *b = (struct block *)(bc->arena + bc->used);
@@ -241,7 +269,10 @@ static struct block *build_block(struct cpu *c, const struct fetch_page *page, u
     b->ram_offset = page->ram_offset + offset;
     b->mode = c->mode;
     b->len = (uint16_t)at;
+    b->count = (uint8_t)count;
+    b->runs = 0;
     b->dead = false;
+    b->code = NULL;
     bc->used += align_up(sizeof(struct block) + (count + 1) * sizeof(struct uop), 64);
 
     unsigned slot = hash_of(b->ram_offset, b->mode);
@@ -257,11 +288,10 @@ static struct block *build_block(struct cpu *c, const struct fetch_page *page, u
 struct block *block_find(struct cpu *c)
 {
     uint64_t lin = fetch_lin(c, c->rip);
-    struct jump_slot *slot = &c->jumps[(lin ^ lin >> 12) & (JUMP_SLOTS - 1)];
+    struct jump_slot *slot = jump_slot(c, lin);
     struct block *b = slot->block;
 
-    if (LIKELY(slot->lin == lin && slot->key == c->jump_key && slot->mode == c->mode && b &&
-               !b->dead && within_cs(c, c->rip, b->len)))
+    if (LIKELY(slot->lin == lin && slot->key == c->jump_key && within_cs(c, c->rip, b->len)))
         return b;
     if (!within_cs(c, c->rip, 1)) {
         raise_fault(c, VEC_GP, 0);
@@ -282,7 +312,8 @@ struct block *block_find(struct cpu *c)
     if (!b)
         b = build_block(c, &page, lin);
     if (b && b->ram_offset != NO_RAM)
-        *slot = (struct jump_slot){.lin = lin, .key = c->jump_key, .mode = c->mode, .block = b};
+        *slot = (struct jump_slot){
+            .lin = lin, .key = c->jump_key, .code = t1_slot_code(c, b), .block = b};
     return b;
 }
 
@@ -295,6 +326,8 @@ static void kill_block(struct cpu *c, struct block *b)
         at = &(*at)->hash_next;
     *at = b->hash_next;
     b->dead = true;
+    t1_forget(c, b);
+    forget_slots(c, b);
     if (b == c->block)
         c->events |= EV_BREAK;
 }

@@ -50,22 +50,36 @@ _Static_assert(sizeof(struct uop) == 64, "thunks step by 64");
 struct block {
     uint64_t ram_offset; /* of the first byte; NO_RAM: not cached (scratch) */
     uint32_t mode;
-    uint16_t len; /* bytes of code */
+    uint16_t len;  /* bytes of code */
+    uint8_t count; /* of instructions */
+    uint8_t runs;  /* by T0, until it is translated */
     bool dead;
+    struct t1_code *code; /* NULL: not translated */
     struct block *hash_next;
     struct block *page_next;
     struct uop uops[];
 };
 
 #define NO_RAM UINT64_MAX
+#define RUNS_NEVER UINT8_MAX /* block.runs: it cannot be translated */
 
 /* Where the loop looks first: linear address and mode to block. */
-#define JUMP_SLOTS 4096u
+#define JUMP_SLOTS 8192u
 struct jump_slot {
     uint64_t lin, key;
+    uint64_t code; /* of the block, or the way to the loop (t1.h) */
     struct block *block;
-    uint32_t mode;
 };
+
+static inline struct jump_slot *jump_slot(const struct cpu *c, uint64_t lin)
+{
+    return &c->jumps[lin & (JUMP_SLOTS - 1)];
+}
+
+/* Name the valid slots anew after a change of mode or of the fetch space. */
+void jumps_update(struct cpu *c);
+/* Make every slot invalid. */
+void jumps_flush(struct cpu *c);
 
 int block_cache_new(struct cpu *c);
 void block_cache_free(struct cpu *c);

@@ -16,6 +16,25 @@ static bool breakpoints_on(const struct cpu *c)
     return c->dr[7] & 0xff;
 }
 
+static bool is_flat(const struct seg *s)
+{
+    return s->lo == 0 && s->hi_r == 0xffffffff && s->lo_w == 0 && s->hi_w == 0xffffffff;
+}
+
+/* Segments that translated code need not check. */
+static uint32_t flat_mode(const struct cpu *c, uint32_t m)
+{
+    const struct seg *s = c->seg;
+    if (m & (MODE_CODE64 | MODE_REAL) || !(m & MODE_CODE32) || !(m & MODE_STACK32))
+        return 0;
+    if (s[X86_CS].base | s[X86_DS].base | s[X86_ES].base | s[X86_SS].base ||
+        s[X86_CS].limit != 0xffffffff || s[X86_CS].hi_r != 0xffffffff || !is_flat(&s[X86_DS]) ||
+        !is_flat(&s[X86_ES]) || !is_flat(&s[X86_SS]))
+        return 0;
+    return MODE_FLAT | (is_flat(&s[X86_FS]) ? MODE_FS_FLAT : 0) |
+           (is_flat(&s[X86_GS]) ? MODE_GS_FLAT : 0);
+}
+
 void cpu_update_mode(struct cpu *c)
 {
     uint32_t m = 0;
@@ -24,7 +43,7 @@ void cpu_update_mode(struct cpu *c)
         m |= MODE_CODE64;
     else if (c->seg[X86_CS].attr & SEG_DB)
         m |= MODE_CODE32;
-    if (c->seg[X86_SS].attr & SEG_DB)
+    if (!(m & MODE_CODE64) && c->seg[X86_SS].attr & SEG_DB)
         m |= MODE_STACK32;
     if (!is_protected(c))
         m |= MODE_REAL;
@@ -44,14 +63,10 @@ void cpu_update_mode(struct cpu *c)
         m |= MODE_AVX_UD;
     if (c->eflags & FL_TF || breakpoints_on(c) || c->events & (EV_SHADOW | EV_SHADOW_SS))
         m |= MODE_SINGLE;
+    m |= flat_mode(c, m);
     c->mode = m;
-
-    unsigned set = TLB_KERNEL;
-    if (c->cpl == 3)
-        set = TLB_USER;
-    else if (c->eflags & FL_AC && c->cr4 & CR4_SMAP)
-        set = TLB_KERNEL_AC;
-    c->tlb = &c->tlbs->sets[set];
+    c->tlb = tlb_present(c);
+    jumps_update(c);
 }
 
 void cpu_set_cpl(struct cpu *c, unsigned cpl)

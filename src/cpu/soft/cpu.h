@@ -19,6 +19,7 @@
 #include <stdatomic.h>
 
 #include "cpu/engine.h"
+#include "cpu/soft/options.h"
 #include "cpu/soft/tlb.h"
 #include "cpu/x86/cpuid.h"
 #include "cpu/x86/decode.h"
@@ -87,12 +88,22 @@ enum cpu_mode {
     MODE_TS = 256,
     MODE_AVX_UD = 512, /* CR4.OSXSAVE clear or XCR0 without AVX */
     MODE_EM = 1024,
-    MODE_SINGLE = 2048, /* one instruction a block: single step, breakpoints, shadows */
+    MODE_SINGLE = 2048,  /* one instruction a block: single step, breakpoints, shadows */
+    MODE_FLAT = 4096,    /* 32-bit code; CS, DS, ES, SS span 4 GiB from 0 */
+    MODE_FS_FLAT = 8192, /* so does FS, but for its base */
+    MODE_GS_FLAT = 16384,
 };
 
 struct soft_engine;
 struct block;
 struct uop;
+
+/* What a jump slot is good for: one mode, and fetch translations of one space (tlb.h). */
+struct jump_key {
+    uint64_t space, key;
+    uint32_t mode;
+};
+#define JUMP_KEYS 64u
 
 struct code_write {
     uint64_t offset, len_bytes;
@@ -100,20 +111,15 @@ struct code_write {
 #define CODE_WRITES_MAX 64
 
 struct cpu {
-    /* --- read by generated code: offsets matter (thunk.c) --- */
+    /* --- what instructions work on: checkers save and put back all up to state_end --- */
     uint64_t gpr[GPR_SLOTS];
     uint16_t aflags;
     uint8_t fpu_live; /* the host's registers hold the guest's x87 and vector state */
     uint8_t cpl;
     uint32_t mode; /* enum cpu_mode */
-    uint64_t saved_rbx;
-
     uint64_t rip;
-    uint32_t eflags;           /* all but the arithmetic flags */
-    uint32_t events;           /* enum cpu_event */
-    _Atomic uint32_t requests; /* enum cpu_request */
-    struct tlb_set *tlb;       /* of the present privilege: tlb_sets[…] */
-    uint64_t tlb_tag;          /* low bits of valid tags: the epoch */
+    uint32_t eflags; /* all but the arithmetic flags */
+    uint32_t events; /* enum cpu_event */
     struct seg seg[SEG_SLOTS];
 
     struct x86_segment ldtr, tr;
@@ -135,24 +141,46 @@ struct cpu {
     uint8_t activity; /* enum x86_activity */
     uint32_t error;
     uint64_t dr6_pending;
-    int fault_signal;           /* of a thunk: SIGFPE, SIGILL */
-    const struct uop *slow_uop; /* behind thunk_call() */
 
     /* last x87 instruction, for FSTENV, FSAVE, FXSAVE, XSAVE */
     uint64_t fpu_ip, fpu_dp;
     uint16_t fpu_cs, fpu_ds, fpu_op;
 
+    _Alignas(64) uint8_t xsave[X86_XSAVE_BYTES + 64];
+    uint8_t state_end[0];
+
+    /* --- how it is found and run --- */
+    _Atomic uint32_t requests; /* enum cpu_request */
+    uint32_t poll_mask;        /* of translated code: requests that end a run of blocks */
+    struct tlb_table *tlb;     /* of the present privilege */
+    struct jump_slot *jumps;
+    uint64_t jump_key; /* of valid jump slots: names mode and fetch translations */
+    uint64_t saved_rbx;
+
+    /* of translated code alone (t1.h) */
+    uint64_t page;       /* linear address of the page that runs */
+    uint64_t host_rsp;   /* while the guest's RSP is in the host's */
+    uint64_t t1_a, t1_b; /* r14 and r15 at the way out */
+    uint64_t t1_keep[2]; /* scratch within one instruction */
+    uint64_t t1_target;
+    uint64_t t1_restore; /* RAX while flags are put back */
+    struct t1 *t1;
+
+    int fault_signal;           /* of a thunk: SIGFPE, SIGILL */
+    const struct uop *slow_uop; /* behind thunk_call() */
+
     /* what the block loop works with */
     const struct block *block; /* under way */
-    struct jump_slot *jumps;
     struct block_cache *blocks;
     struct tlb_state *tlbs;
     struct bus_view *view;
     struct soft_engine *soft;
     const struct cpu_host *host;
-    uint32_t tlb_epoch;
-    uint64_t jump_generation, jump_key; /* key of valid jump slots: TLB tag and generation */
+    struct check *check; /* NULL: both tiers are not compared (check.h) */
+    struct jump_key jump_keys[JUMP_KEYS];
+    uint64_t jump_keys_given;
     struct thunk_arena *thunks;
+    void *signal_stack;
     bool thunks_full;
     uint8_t sipi_vector;
 
@@ -164,7 +192,6 @@ struct cpu {
     unsigned code_count;
     struct code_write code_writes[CODE_WRITES_MAX];
 
-    _Alignas(64) uint8_t xsave[X86_XSAVE_BYTES + 64];
     _Alignas(64) uint8_t bounce[1024];
 };
 
@@ -179,11 +206,22 @@ struct soft_engine {
     unsigned cpu_count;
     _Atomic unsigned bus_lock; /* held while a locked access that cannot be one access is done */
     _Atomic bool a20;
+    struct soft_options options;
 };
 
 static inline struct cpu *cpu_of(struct vcpu *vcpu)
 {
     return CONTAINER_OF(vcpu, struct cpu, vcpu);
+}
+
+/* Requests of other threads that can be met at the next instruction boundary. */
+static inline uint32_t cpu_poll_mask(const struct cpu *c)
+{
+    return ~((c->eflags & FL_IF ? 0u : REQ_INTR) | (c->nmi_masked ? REQ_NMI : 0u));
+}
+static inline uint32_t cpu_wanted(const struct cpu *c)
+{
+    return atomic_load_explicit(&c->requests, memory_order_relaxed) & cpu_poll_mask(c);
 }
 
 /* ---- modes ---- */
@@ -269,6 +307,7 @@ int out_intr_ack(struct cpu *c);
 uint8_t out_tpr_get(struct cpu *c);
 void out_tpr_set(struct cpu *c, uint8_t tpr);
 void out_ferr(struct cpu *c, bool level);
+uint64_t out_tsc(struct cpu *c); /* the host's */
 struct x86_cpuid_regs out_cpuid(struct cpu *c, uint32_t leaf, uint32_t subleaf);
 
 /* This room must not call the C library's copy functions: they use vector registers. */

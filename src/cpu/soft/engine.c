@@ -9,9 +9,11 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "cpu/soft/check.h"
 #include "cpu/soft/exec.h"
 #include "cpu/soft/fpu.h"
 #include "cpu/soft/loop.h"
+#include "cpu/soft/t1.h"
 #include "cpu/soft/thunk.h"
 
 /* What T0 carries out: natively (so the host must have it) or by itself. */
@@ -90,9 +92,12 @@ static void engine_free(struct engine *engine)
 static int engine_new(const struct engine_config *config, struct engine **ret_engine,
                       struct error *err)
 {
+    struct soft_options options;
     int r = probe(err);
-    if (r < 0)
+    if (r < 0 || (r = soft_options_parse(config->options, &options, err)) < 0)
         return r;
+    if (options.check && config->vcpus > 1)
+        return error_set(err, -EINVAL, "--engine soft,check: works with --cpus 1 only");
     if (thunk_signals_install() < 0)
         return error_set(err, -EIO, "soft engine: cannot install signal handlers");
     struct soft_engine *soft = calloc(1, sizeof(*soft));
@@ -103,6 +108,7 @@ static int engine_new(const struct engine_config *config, struct engine **ret_en
     soft->ram = bus_ram(config->mem);
     soft->a20 = true;
     soft->cpu_count = config->vcpus;
+    soft->options = options;
     soft->cpus = calloc(config->vcpus, sizeof(soft->cpus[0]));
     soft->scratch_state = aligned_alloc(64, config->vcpus * sizeof(struct x86_state));
     void *granules =
@@ -129,20 +135,24 @@ static void soft_vcpu_free(struct vcpu *vcpu)
     struct cpu *c = cpu_of(vcpu);
     c->soft->cpus[vcpu->index] = NULL;
     block_cache_free(c);
+    t1_free(c);
     thunk_arena_free(c->thunks);
     bus_view_put(c->view);
     free(c->tlbs);
-    free(c);
+    free(c->signal_stack);
+    check_free(c->check);
+    munmap(c, sizeof(*c));
 }
 
 static int soft_vcpu_new(struct engine *engine, unsigned index, struct vcpu **ret_vcpu,
                          struct error *err)
 {
     struct soft_engine *soft = soft_of(engine);
-    struct cpu *c = aligned_alloc(64, align_up(sizeof(*c), 64));
-    if (!c)
+    /* Below 2 GiB: translated code has its address in its instructions. */
+    struct cpu *c = mmap(NULL, sizeof(*c), PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+    if (c == MAP_FAILED)
         return error_set(err, -ENOMEM, "soft engine: out of memory");
-    memset(c, 0, sizeof(*c));
     c->vcpu.engine = engine;
     c->vcpu.index = index;
     c->soft = soft;
@@ -150,10 +160,13 @@ static int soft_vcpu_new(struct engine *engine, unsigned index, struct vcpu **re
     c->a20_mask = ~0ULL;
     c->view = bus_view_get(engine->config.mem);
     c->tlbs = calloc(1, sizeof(*c->tlbs));
-    if (!c->tlbs || thunk_arena_new(&c->thunks) < 0 || block_cache_new(c) < 0) {
+    if (!c->tlbs || thunk_arena_new(&c->thunks) < 0 || block_cache_new(c) < 0 || t1_new(c) < 0 ||
+        thunk_signals_new(c) < 0 ||
+        (soft->options.check && check_new(soft->options.seed, &c->check) < 0)) {
         soft_vcpu_free(&c->vcpu);
         return error_set(err, -ENOMEM, "soft engine: out of memory for the code caches");
     }
+    tlb_init(c->tlbs);
     x86_state_reset(&soft->scratch_state[index], index == 0);
     soft_put_state(c, &soft->scratch_state[index]);
     soft->cpus[index] = c;
@@ -231,6 +244,8 @@ static void soft_vcpu_report(struct vcpu *vcpu, char *buf, size_t buf_bytes)
         int n_ = snprintf(buf + at, buf_bytes - at, __VA_ARGS__);                                  \
         at = MIN(at + (size_t)MAX(n_, 0), buf_bytes - 1);                                          \
     } while (0)
+    if (check_report(c->check))
+        PRINT("%s\n", check_report(c->check));
     PRINT("vCPU %u: rip %#llx rflags %#x cpl %u mode %#x, last exception %u error %#x cr2 %#llx\n",
           vcpu->index, (unsigned long long)c->rip, flags_get(c), c->cpl, c->mode, c->vector,
           c->error, (unsigned long long)c->cr2);

@@ -43,8 +43,8 @@ static void used(struct cpu *c, const struct uop *u, struct string *s, uint64_t 
 /* After one run: must the instruction give way (it goes on from where it is)? */
 static bool must_pause(struct cpu *c)
 {
-    return c->events || atomic_load_explicit(&c->requests, memory_order_relaxed) ||
-           c->mode & MODE_SINGLE;
+    /* Lockstep compares whole instructions. */
+    return c->events || (cpu_wanted(c) && !c->check) || c->mode & MODE_SINGLE;
 }
 
 #define FINISH(c, u, s)                                                                            \

@@ -6,11 +6,12 @@
 #include "cpu/soft/fpu.h"
 
 #include "base/bytes.h"
+#include "cpu/soft/check.h"
 
 /* The components the guest can have; the host's XSAVE handles at least these (see engine.c). */
 #define COMPONENTS (XCR0_X87 | XCR0_SSE | XCR0_AVX)
 
-static uint32_t components(const struct cpu *c)
+uint32_t fpu_components(const struct cpu *c)
 {
     return x86_has(&c->soft->model.features, X86_FEAT_AVX) ? COMPONENTS : XCR0_X87 | XCR0_SSE;
 }
@@ -19,7 +20,7 @@ void fpu_load(struct cpu *c)
 {
     if (c->fpu_live)
         return;
-    __asm__ volatile("xrstor64 %0" : : "m"(c->xsave), "a"(components(c)), "d"(0) : "memory");
+    __asm__ volatile("xrstor64 %0" : : "m"(c->xsave), "a"(fpu_components(c)), "d"(0) : "memory");
     c->fpu_live = 1;
 }
 
@@ -27,7 +28,7 @@ void fpu_sync(struct cpu *c)
 {
     if (!c->fpu_live)
         return;
-    __asm__ volatile("xsave64 %0" : "+m"(c->xsave) : "a"(components(c)), "d"(0) : "memory");
+    __asm__ volatile("xsave64 %0" : "+m"(c->xsave) : "a"(fpu_components(c)), "d"(0) : "memory");
 }
 
 /* What C code expects: no x87 exception unmasked, MXCSR at its default. */
@@ -52,7 +53,7 @@ void fpu_reset(struct cpu *c)
     zero_bytes(c->xsave, sizeof(c->xsave));
     le16_put(c->xsave, 0x0040);
     le32_put(c->xsave + 24, MXCSR_DEFAULT);
-    le64_put(c->xsave + 512, components(c));
+    le64_put(c->xsave + 512, fpu_components(c));
 }
 
 bool x87_pending(struct cpu *c)
@@ -76,34 +77,59 @@ void x87_error(struct cpu *c)
 
 /* ---- upward calls ---- */
 
+/* Under lockstep T1 gets T0's answers (check.h); `ask` is the expression that asks. */
+#define ASK(what, at, value, ask)                                                                  \
+    do {                                                                                           \
+        if (LIKELY(c->check == NULL)) {                                                            \
+            ask;                                                                                   \
+        } else if (!check_ask(c->check, what, at, &(value))) {                                     \
+            uint64_t in_ = (value);                                                                \
+            ask;                                                                                   \
+            check_answer(c->check, what, at, in_, value);                                          \
+        }                                                                                          \
+    } while (0)
+
 uint64_t out_mmio_read(struct cpu *c, uint64_t gpa, unsigned size)
 {
+    uint64_t v = size;
     fpu_save(c);
-    return c->host->mmio_read(c->host->host, c->vcpu.index, gpa, size);
+    ASK(ASK_MMIO_READ, gpa, v, v = c->host->mmio_read(c->host->host, c->vcpu.index, gpa, size));
+    return v;
 }
 
 void out_mmio_write(struct cpu *c, uint64_t gpa, unsigned size, uint64_t value)
 {
     fpu_save(c);
-    c->host->mmio_write(c->host->host, c->vcpu.index, gpa, size, value);
+    ASK(ASK_MMIO_WRITE, gpa, value,
+        c->host->mmio_write(c->host->host, c->vcpu.index, gpa, size, value));
 }
 
 uint32_t out_pio_read(struct cpu *c, uint16_t port, unsigned size)
 {
+    uint64_t v = size;
     fpu_save(c);
-    return c->host->pio_read(c->host->host, c->vcpu.index, port, size);
+    ASK(ASK_PIO_READ, port, v, v = c->host->pio_read(c->host->host, c->vcpu.index, port, size));
+    return (uint32_t)v;
 }
 
 void out_pio_write(struct cpu *c, uint16_t port, unsigned size, uint32_t value)
 {
+    uint64_t v = value;
     fpu_save(c);
-    c->host->pio_write(c->host->host, c->vcpu.index, port, size, value);
+    ASK(ASK_PIO_WRITE, port, v,
+        c->host->pio_write(c->host->host, c->vcpu.index, port, size, value));
 }
 
+/* The answer has two parts: whether there was one, and the value. */
 bool out_apic_msr(struct cpu *c, uint32_t msr, uint64_t *value, bool write)
 {
+    uint64_t v = *value, ok = 0, said = 0;
     fpu_save(c);
-    return c->host->apic_msr(c->host->host, c->vcpu.index, msr, value, write);
+    ASK(write ? ASK_APIC_WRITE : ASK_APIC_READ, msr, v,
+        ok = c->host->apic_msr(c->host->host, c->vcpu.index, msr, &v, write));
+    ASK(ASK_APIC_READ, msr + (1ULL << 32), said, said = ok);
+    *value = v;
+    return said;
 }
 
 int out_intr_ack(struct cpu *c)
@@ -114,20 +140,31 @@ int out_intr_ack(struct cpu *c)
 
 uint8_t out_tpr_get(struct cpu *c)
 {
+    uint64_t v = 0;
     fpu_save(c);
-    return c->host->tpr_get(c->host->host, c->vcpu.index);
+    ASK(ASK_TPR, 0, v, v = c->host->tpr_get(c->host->host, c->vcpu.index));
+    return (uint8_t)v;
 }
 
 void out_tpr_set(struct cpu *c, uint8_t tpr)
 {
+    uint64_t v = tpr;
     fpu_save(c);
-    c->host->tpr_set(c->host->host, c->vcpu.index, tpr);
+    ASK(ASK_TPR, 1, v, c->host->tpr_set(c->host->host, c->vcpu.index, tpr));
 }
 
 void out_ferr(struct cpu *c, bool level)
 {
+    uint64_t v = level;
     fpu_save(c);
-    c->host->ferr(c->host->host, level);
+    ASK(ASK_FERR, 0, v, c->host->ferr(c->host->host, level));
+}
+
+uint64_t out_tsc(struct cpu *c)
+{
+    uint64_t v = 0;
+    ASK(ASK_TSC, 0, v, v = host_tsc());
+    return v;
 }
 
 struct x86_cpuid_regs out_cpuid(struct cpu *c, uint32_t leaf, uint32_t subleaf)

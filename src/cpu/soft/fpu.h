@@ -9,6 +9,9 @@
 
 #include "cpu/soft/cpu.h"
 
+/* The XSAVE components that the guest's state has. */
+uint32_t fpu_components(const struct cpu *c);
+
 /* Make the guest's state live; nothing if it is. */
 void fpu_load(struct cpu *c);
 /* Put it into cpu->xsave and take it out of the host's registers; nothing if it is not live. */

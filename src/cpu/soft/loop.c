@@ -5,8 +5,10 @@
  */
 #include "cpu/soft/loop.h"
 
+#include "cpu/soft/check.h"
 #include "cpu/soft/exec.h"
 #include "cpu/soft/fpu.h"
+#include "cpu/soft/t1.h"
 #include "cpu/soft/thunk.h"
 
 static bool pushes_error(unsigned vector)
@@ -232,11 +234,34 @@ static bool between(struct cpu *c, enum vcpu_exit *ret_exit)
     return true;
 }
 
+/* A block that runs again and again is worth translating. */
+static bool may_translate(struct cpu *c, struct block *b)
+{
+    if (b->runs == RUNS_NEVER || b->runs++ < c->soft->options.runs)
+        return false;
+    if (t1_translate(c, b)) {
+        jump_slot(c, c->rip)->code = t1_slot_code(c, b);
+        return true;
+    }
+    b->runs = RUNS_NEVER;
+    return false;
+}
+
 static void run_block(struct cpu *c)
 {
     struct block *b = block_find(c);
     if (UNLIKELY(!b))
         return;
+    if ((b->code || may_translate(c, b)) && LIKELY(is_canonical48(c->gpr[X86_RSP]))) {
+        if (UNLIKELY(c->check != NULL)) {
+            check_block(c, b);
+            return;
+        }
+        if (c->t1->pending)
+            t1_link(c, b);
+        t1_run(c, b);
+        return;
+    }
     c->block = b;
     c->gpr[GPR_RIP] = c->rip;
     b->uops[0].fn(c, b->uops);
@@ -273,10 +298,8 @@ enum vcpu_exit cpu_loop(struct cpu *c)
     enum vcpu_exit why = VCPU_EXIT_KICKED;
 
     for (;;) {
-        uint32_t requests = atomic_load_explicit(&c->requests, memory_order_relaxed);
-        if (!(c->eflags & FL_IF))
-            requests &= ~(uint32_t)REQ_INTR;
-        if (UNLIKELY(c->events | requests | c->activity)) {
+        if (UNLIKELY(c->events | cpu_wanted(c) | c->activity)) {
+            c->t1->pending = NULL;
             if (!between(c, &why))
                 return why;
             uint32_t first = EV_FAULT | EV_SHUTDOWN;

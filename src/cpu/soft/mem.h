@@ -15,17 +15,11 @@ typedef uint64_t __attribute__((aligned(1), may_alias)) mem64;
 /* The host address of plain memory when the TLB has it, else NULL. */
 static inline void *tlb_read(const struct cpu *c, uint64_t lin, unsigned size)
 {
-    const struct tlb_entry *e = &c->tlb->r[tlb_index(lin)];
-    if (LIKELY((((lin + size - 1) & ~PAGE_MASK) | c->tlb_tag) == e->tag))
-        return (void *)(lin + e->addend);
-    return NULL;
+    return tlb_hit(c->tlb, lin, size, false);
 }
 static inline void *tlb_write(const struct cpu *c, uint64_t lin, unsigned size)
 {
-    const struct tlb_entry *e = &c->tlb->w[tlb_index(lin)];
-    if (LIKELY((((lin + size - 1) & ~PAGE_MASK) | c->tlb_tag) == e->tag))
-        return (void *)(lin + e->addend);
-    return NULL;
+    return tlb_hit(c->tlb, lin, size, true);
 }
 
 /* The effective address of a memory operand, cut to the address size. */

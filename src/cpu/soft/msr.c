@@ -46,7 +46,7 @@ bool msr_read(struct cpu *c, uint32_t msr, uint64_t *ret)
     /* The banks of machine check: none. */
     switch (msr) {
     case MSR_TSC:
-        *ret = guest_tsc(c);
+        *ret = out_tsc(c) + c->tsc_offset;
         return true;
     case MSR_TSC_ADJUST:
         *ret = c->tsc_adjust;
@@ -159,6 +159,7 @@ static bool set_canonical(uint64_t *to, uint64_t v)
 
 bool msr_write(struct cpu *c, uint32_t msr, uint64_t v)
 {
+    uint64_t now;
     uint64_t *mtrr = mtrr_slot(c, msr);
 
     if (is_apic_msr(msr))
@@ -170,8 +171,9 @@ bool msr_write(struct cpu *c, uint32_t msr, uint64_t v)
     switch (msr) {
     case MSR_TSC:
         /* IA32_TSC_ADJUST moves with it (SDM vol. 3, 18.17.3). */
-        c->tsc_adjust += v - guest_tsc(c);
-        c->tsc_offset = v - host_tsc();
+        now = out_tsc(c);
+        c->tsc_adjust += v - (now + c->tsc_offset);
+        c->tsc_offset = v - now;
         return true;
     case MSR_TSC_ADJUST:
         c->tsc_offset += v - c->tsc_adjust;
@@ -272,7 +274,7 @@ static bool tsc_allowed(struct cpu *c, const struct uop *u)
 
 static void put_tsc(struct cpu *c)
 {
-    uint64_t v = guest_tsc(c);
+    uint64_t v = out_tsc(c) + c->tsc_offset;
     c->gpr[X86_RAX] = (uint32_t)v;
     c->gpr[X86_RDX] = v >> 32;
 }

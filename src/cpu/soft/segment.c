@@ -139,7 +139,7 @@ void seg_set(struct cpu *c, unsigned seg, uint16_t selector, const struct descri
     s->limit = d->limit;
     s->attr = d->attr;
     seg_update(s, false);
-    if (seg == X86_SS || seg == X86_CS)
+    if (seg == X86_SS || seg == X86_CS || !is_code64(c))
         cpu_update_mode(c);
 }
 
@@ -154,6 +154,8 @@ void seg_set_null(struct cpu *c, unsigned seg, uint16_t selector)
     if (seg == X86_SS) {
         /* In 64-bit mode a null SS keeps the CPL as its DPL (SDM vol. 3, 5.4.1.1). */
         s->attr = (uint16_t)(c->cpl << SEG_DPL_SHIFT);
+        cpu_update_mode(c);
+    } else if (!is_code64(c)) {
         cpu_update_mode(c);
     }
 }

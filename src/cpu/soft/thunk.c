@@ -11,7 +11,9 @@
 #include <sys/mman.h>
 #include <ucontext.h>
 
+#include "cpu/soft/emit.h"
 #include "cpu/soft/fpu.h"
+#include "cpu/soft/t1.h"
 
 #define ARENA_BYTES MIB(16)
 #define THUNK_MAX_BYTES 256
@@ -66,47 +68,10 @@ void thunk_reset(struct thunk_arena *a)
 
 /* ---- emitting ---- */
 
-enum { H_RAX, H_RCX, H_RDX, H_RBX, H_R8 = 8, H_R9, H_R10, H_R11 };
-
-struct emit {
-    uint8_t code[THUNK_MAX_BYTES];
-    unsigned len;
-};
-
-static void put8(struct emit *e, uint8_t b)
-{
-    if (e->len < THUNK_MAX_BYTES)
-        e->code[e->len] = b;
-    e->len++;
-}
-
-static void put_le(struct emit *e, uint64_t v, unsigned bytes)
-{
-    for (unsigned i = 0; i < bytes; i++)
-        put8(e, (uint8_t)(v >> (8 * i)));
-}
-
-static void put_bytes(struct emit *e, const uint8_t *bytes, unsigned n)
-{
-    for (unsigned i = 0; i < n; i++)
-        put8(e, bytes[i]);
-}
-#define PUT(e, ...)                                                                                \
-    do {                                                                                           \
-        static const uint8_t bytes_[] = {__VA_ARGS__};                                             \
-        put_bytes(e, bytes_, sizeof(bytes_));                                                      \
-    } while (0)
-
 /* op reg, [rdi + offset] (or the store form); offsets are those of struct cpu. */
-static void put_cpu_op(struct emit *e, const char *opcode, unsigned n, unsigned rex_w, unsigned reg,
-                       unsigned offset)
+static void put_cpu_op(struct emit *e, unsigned opcode, bool w, unsigned reg, unsigned offset)
 {
-    unsigned rex = 0x40 | rex_w << 3 | (reg & 8) >> 1;
-    if (rex != 0x40 || reg >= 4)
-        put8(e, (uint8_t)rex);
-    put_bytes(e, (const uint8_t *)opcode, n);
-    put8(e, (uint8_t)(0x87 | (reg & 7) << 3)); /* mod 2, rm rdi */
-    put_le(e, offset, 4);
+    put_op_mem(e, opcode, w, reg, &(struct host_mem){H_RDI, H_NONE, 0, (int32_t)offset});
 }
 
 /* ---- the register map of one instruction ---- */
@@ -149,115 +114,44 @@ static unsigned map_operand(struct regmap *m, const struct x86_insn *in,
 static void put_load(struct emit *e, const struct regmap *m, unsigned slot)
 {
     if (slot < SLOT_HIGH)
-        put_cpu_op(e, "\x8b", 1, 1, m->host[slot], offsetof(struct cpu, gpr) + 8 * slot);
+        put_cpu_op(e, 0x8b, true, m->host[slot], offsetof(struct cpu, gpr) + 8 * slot);
     else
-        put_cpu_op(e, "\x0f\xb6", 2, 0, m->host[slot],
+        put_cpu_op(e, 0x0fb6, false, m->host[slot],
                    offsetof(struct cpu, gpr) + 8 * (slot - SLOT_HIGH) + 1);
 }
 
 static void put_store(struct emit *e, const struct regmap *m, unsigned slot)
 {
     if (slot < SLOT_HIGH)
-        put_cpu_op(e, "\x89", 1, 1, m->host[slot], offsetof(struct cpu, gpr) + 8 * slot);
+        put_cpu_op(e, 0x89, true, m->host[slot], offsetof(struct cpu, gpr) + 8 * slot);
     else
-        put_cpu_op(e, "\x88", 1, 0, m->host[slot],
+        put_cpu_op(e, 0x88, false, m->host[slot],
                    offsetof(struct cpu, gpr) + 8 * (slot - SLOT_HIGH) + 1);
 }
 
 /* ---- the instruction itself, with its registers renamed ---- */
 
-struct fields {
-    unsigned reg, rm, vvvv; /* numbers to encode */
-    bool mem;
-};
-
-static void put_modrm(struct emit *e, const struct fields *f)
+static void put_renamed(struct emit *e, const struct x86_insn *in, const struct regmap *m)
 {
-    if (f->mem)
-        put8(e, (uint8_t)((f->reg & 7) << 3)); /* [r8] */
-    else
-        put8(e, (uint8_t)(0xc0 | (f->reg & 7) << 3 | (f->rm & 7)));
-}
-
-static void put_vex(struct emit *e, const struct x86_insn *in, const struct fields *f)
-{
-    static const uint8_t pp[] = {0, 0, 1, 2, 3};
-    unsigned r = !(f->reg & 8), b = f->mem ? 0 : !(f->rm & 8);
-    put8(e, 0xc4);
-    put8(e, (uint8_t)(r << 7 | 1 << 6 | b << 5 | (in->info->map - MAP_V0F + 1)));
-    put8(e, (uint8_t)((in->rex & 8) << 4 | (~f->vvvv & 15) << 3 | in->vex_l << 2 |
-                      pp[in->info->prefix]));
-    put8(e, in->opcode);
-    put_modrm(e, f);
-}
-
-static bool is_general(const struct x86_opinfo *info)
-{
-    return info->rm.kind <= K_MEM && info->reg.kind <= K_MEM;
-}
-
-static void put_legacy(struct emit *e, const struct x86_insn *in, const struct fields *f)
-{
+    static const struct host_mem operand = {H_R8, H_NONE, 0, 0};
     const struct x86_opinfo *info = in->info;
-    uint8_t opcode = in->opcode;
-    unsigned rex = 0x40 | (in->rex & 8);
-
-    if (in->lock)
-        put8(e, 0xf0);
-    if (info->prefix == 2 || (in->op_bytes == 2 && is_general(info) && info->rm.size != SZ_Y))
-        put8(e, 0x66);
-    if (info->prefix >= 3)
-        put8(e, info->prefix == 3 ? 0xf3 : 0xf2);
-    rex |= (f->reg & 8) >> 1 | (f->mem ? 1 : (f->rm & 8) >> 3);
-    if (rex != 0x40)
-        put8(e, (uint8_t)rex);
-    if (info->map != MAP_1)
-        put8(e, 0x0f);
-    if (info->map >= MAP_38)
-        put8(e, info->map == MAP_38 ? 0x38 : 0x3a);
-    if (info->as_opcode)
-        opcode = info->as_opcode;
-    if (info->attrs & ATTR_Z && !info->as_opcode) {
-        put8(e, (uint8_t)((opcode & 0xf8) | (f->rm & 7)));
-        return;
-    }
-    put8(e, opcode);
-    if (in->has_modrm || info->attrs & ATTR_Z)
-        put_modrm(e, f);
-}
-
-static void put_insn(struct emit *e, const struct x86_insn *in, struct regmap *m)
-{
-    const struct x86_opinfo *info = in->info;
-    struct fields f = {.reg = in->reg, .rm = in->rm, .vvvv = in->vvvv, .mem = in->mem};
+    struct host_regs r = {in->reg, in->rm, in->vvvv, in->mem ? &operand : NULL};
 
     if (info->attrs & ATTR_Z)
-        f.reg = info->as_reg;
+        r.reg = info->as_reg;
     if (info->reg.kind == K_GPR)
-        f.reg = m->host[slot_of(in, &info->reg, in->reg)];
+        r.reg = m->host[slot_of(in, &info->reg, in->reg)];
     else if (info->reg.kind == K_NONE && in->has_modrm)
-        f.reg = in->reg & 7;
+        r.reg = in->reg & 7;
     if (info->rm.kind == K_GPR && !in->mem)
-        f.rm = m->host[slot_of(in, &info->rm, in->rm)];
+        r.rm = m->host[slot_of(in, &info->rm, in->rm)];
     else if (info->rm.kind != K_XMM && !in->mem)
-        f.rm = in->rm & 7;
+        r.rm = in->rm & 7;
     if (info->reg.kind == K_MMX)
-        f.reg &= 7;
+        r.reg &= 7;
     if (info->vvvv.kind == K_GPR)
-        f.vvvv = m->host[in->vvvv];
-    if (in->vex && in->has_modrm) {
-        put_vex(e, in, &f);
-    } else if (in->vex) {
-        put8(e, 0xc5); /* VZEROUPPER, VZEROALL: no ModRM */
-        put8(e, (uint8_t)(0x80 | (~in->vvvv & 15) << 3 | in->vex_l << 2));
-        put8(e, in->opcode);
-    } else {
-        put_legacy(e, in, &f);
-    }
-    if (info->imm == IMM_IB)
-        put_le(e, in->imm, 1);
-    else if (info->imm == IMM_IZ)
-        put_le(e, in->imm, in->op_bytes == 2 ? 2 : 4);
+        r.vvvv = m->host[in->vvvv];
+    put_insn(e, in, &r);
 }
 
 static bool uses_fpu(const struct x86_insn *in)
@@ -298,7 +192,7 @@ static void generate(struct emit *e, const struct x86_insn *in)
     PUT(e, 0x49, 0x89, 0xd0); /* mov r8, rdx */
     bool rbx = (info->implied_r | info->implied_w) & 8;
     if (rbx)
-        put_cpu_op(e, "\x89", 1, 1, H_RBX, offsetof(struct cpu, saved_rbx));
+        put_cpu_op(e, 0x89, true, H_RBX, offsetof(struct cpu, saved_rbx));
     for (unsigned slot = 1; slot < SLOT_HIGH + 4; slot++)
         if (m.load >> slot & 1)
             put_load(e, &m, slot);
@@ -314,58 +208,59 @@ static void generate(struct emit *e, const struct x86_insn *in)
         put8(e, (uint8_t)(0xe0 | (reg & 7)));
         put8(e, (uint8_t)(in->op_bytes * 8 - 1));
     }
-    if (info->flags == FL_R || info->flags == FL_RW) {
-        put_cpu_op(e, "\x0f\xb7", 2, 0, H_RAX, offsetof(struct cpu, aflags));
+    if (info->flags != FL_NONE && info->flags != FL_W) {
+        put_cpu_op(e, 0x0fb7, false, H_RAX, offsetof(struct cpu, aflags));
         PUT(e, 0x04, 0x7f, 0x9e); /* add al, 0x7f; sahf */
     }
     if (m.load & 1 && m.host[0] == H_RAX)
         put_load(e, &m, 0);
 
-    put_insn(e, in, &m);
+    put_renamed(e, in, &m);
 
     for (unsigned slot = 0; slot < SLOT_HIGH + 4; slot++)
         if (m.store >> slot & 1)
             put_store(e, &m, slot);
-    if (info->flags == FL_W || info->flags == FL_RW) {
+    if (info->flags != FL_NONE && info->flags != FL_R) {
         PUT(e, 0x9f, 0x0f, 0x90, 0xc0); /* lahf; seto al */
         put8(e, 0x66);
-        put_cpu_op(e, "\x89", 1, 0, H_RAX, offsetof(struct cpu, aflags));
+        put_cpu_op(e, 0x89, false, H_RAX, offsetof(struct cpu, aflags));
     }
     if (rbx)
-        put_cpu_op(e, "\x8b", 1, 1, H_RBX, offsetof(struct cpu, saved_rbx));
+        put_cpu_op(e, 0x8b, true, H_RBX, offsetof(struct cpu, saved_rbx));
     PUT(e, 0x48, 0x83, 0xc6, 64, 0xff, 0x26); /* add rsi, 64; jmp [rsi] */
 }
 
 void *thunk_make(struct thunk_arena *a, const struct x86_insn *insn)
 {
-    struct emit e;
-    e.len = 0;
+    uint8_t code[THUNK_MAX_BYTES];
+    struct emit e = {.at = code, .end = code + sizeof(code)};
     generate(&e, insn);
+    unsigned len = (unsigned)(e.at - code);
 
     uint32_t hash = 2166136261u;
-    for (unsigned i = 0; i < e.len; i++)
-        hash = (hash ^ e.code[i]) * 16777619u;
+    for (unsigned i = 0; i < len; i++)
+        hash = (hash ^ code[i]) * 16777619u;
     for (unsigned slot = hash % HASH_SLOTS;; slot = (slot + 1) % HASH_SLOTS) {
         if (!a->hash[slot]) {
-            if (e.len > THUNK_MAX_BYTES || a->used + THUNK_MAX_BYTES + 16 > ARENA_BYTES)
+            if (e.overflow || a->used + THUNK_MAX_BYTES + 16 > ARENA_BYTES)
                 return NULL;
             if (a->used > ARENA_BYTES / 2 && a->hash[(slot + 1) % HASH_SLOTS] &&
                 a->hash[(slot + 64) % HASH_SLOTS] && a->hash[(slot + 128) % HASH_SLOTS])
                 return NULL; /* the hash is crowded: start anew */
             uint8_t *at = a->rw + a->used;
-            at[0] = (uint8_t)e.len;
-            copy_bytes(at + 1, e.code, e.len);
+            at[0] = (uint8_t)len;
+            copy_bytes(at + 1, code, len);
             a->hash[slot] = a->used + 1;
-            a->used += (uint32_t)align_up(e.len + 1, 16);
+            a->used += (uint32_t)align_up(len + 1, 16);
             return a->rx + a->hash[slot];
         }
         const uint8_t *known = a->rw + a->hash[slot] - 1;
-        if (known[0] != (uint8_t)e.len)
+        if (known[0] != (uint8_t)len)
             continue;
         unsigned same = 0;
-        while (same < e.len && known[1 + same] == e.code[same])
+        while (same < len && known[1 + same] == code[same])
             same++;
-        if (same == e.len)
+        if (same == len)
             return a->rx + a->hash[slot];
     }
 }
@@ -388,15 +283,31 @@ void thunk_call(struct cpu *c, void *thunk, void *operand)
 /* ---- faults of the host's processor ---- */
 
 static __thread struct cpu *signal_cpu;
+static __thread stack_t old_stack;
 static struct sigaction old_fpe, old_ill, old_segv;
+
+/* Linux 4.7: the stack is off while a handler runs; wherever RSP points, the frame goes there. */
+#define SS_AUTODISARM_FLAG (1u << 31)
+#define SIGNAL_STACK_BYTES KIB(64)
+
+int thunk_signals_new(struct cpu *c)
+{
+    c->signal_stack = malloc(SIGNAL_STACK_BYTES);
+    return c->signal_stack ? 0 : -ENOMEM;
+}
 
 void thunk_signals_enter(struct cpu *c)
 {
+    stack_t own = {.ss_sp = c->signal_stack,
+                   .ss_size = SIGNAL_STACK_BYTES,
+                   .ss_flags = (int)SS_AUTODISARM_FLAG};
     signal_cpu = c;
+    sigaltstack(&own, &old_stack);
 }
 
 void thunk_signals_leave(void)
 {
+    sigaltstack(&old_stack, NULL);
     signal_cpu = NULL;
 }
 
@@ -410,6 +321,8 @@ static void on_signal(int number, siginfo_t *info, void *context)
                                   : number == SIGILL ? &old_ill
                                                      : &old_segv;
 
+    if (c && t1_signal(c, number, context))
+        return;
     if (c && rip >= (uint64_t)c->thunks->rx && rip < (uint64_t)c->thunks->rx + ARENA_BYTES) {
         /* A thunk has nothing on the stack: go on as if it had tail-called thunk_fault(). */
         c->fault_signal = number;

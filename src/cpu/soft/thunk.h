@@ -38,6 +38,8 @@ extern const struct uop thunk_stop[2];
  * (once) and name the arena whose code this thread runs. Others' signals go to their old handler.
  */
 int thunk_signals_install(void);
+/* The stack that a CPU's thread takes signals on (c->signal_stack, to be freed): -ENOMEM. */
+int thunk_signals_new(struct cpu *c);
 void thunk_signals_enter(struct cpu *c);
 void thunk_signals_leave(void);
 /* Where the handler sends the thread: raises the exception for c->fault_signal. */

@@ -7,6 +7,7 @@
  */
 #include "cpu/soft/tlb.h"
 
+#include "cpu/soft/check.h"
 #include "cpu/soft/mem.h"
 
 #define PHYS_MASK ((1ULL << X86_PHYS_BITS) - 1)
@@ -16,6 +17,7 @@ struct walk {
     uint64_t gpa;  /* of the byte asked for */
     bool writable; /* this access kind may also write, with D set already */
     bool large;    /* the page is larger than 4 KiB */
+    bool huge;     /* larger than 2 or 4 MiB */
     bool global;
 };
 
@@ -62,6 +64,8 @@ void phys_write(struct cpu *c, uint64_t gpa, unsigned size, uint64_t value)
         out_mmio_write(c, gpa & c->a20_mask, size, value);
         return;
     }
+    if (UNLIKELY(c->check != NULL))
+        check_store(c->check, host, size);
     copy_bytes(host, &value, size);
     note_write(c, host, size);
 }
@@ -217,19 +221,16 @@ again:;
     ret->gpa = (frame & ~page_mask) | (lin & page_mask);
     ret->writable = may_write && (write || leaf & PTE_D);
     ret->large = level > 1;
+    ret->huge = level > 2;
     ret->global = leaf & PTE_G && c->cr4 & CR4_PGE;
     return true;
 }
 
 /* ---- filling ---- */
 
-static unsigned set_of(const struct cpu *c, unsigned access)
+static struct tlb_table *table_of(struct cpu *c, unsigned access)
 {
-    if (access & ACC_SYSTEM)
-        return TLB_KERNEL;
-    if (c->cpl == 3)
-        return TLB_USER;
-    return c->eflags & FL_AC && c->cr4 & CR4_SMAP ? TLB_KERNEL_AC : TLB_KERNEL;
+    return access & ACC_SYSTEM ? &c->tlbs->kernel : tlb_present(c);
 }
 
 static bool watched(const struct cpu *c, uint64_t page)
@@ -243,6 +244,41 @@ static bool watched(const struct cpu *c, uint64_t page)
     return false;
 }
 
+static void list_entry(struct tlb_table *t, unsigned index, bool local)
+{
+    if (t->listed[index] >> local & 1)
+        return;
+    t->listed[index] |= (uint8_t)(1u << local);
+    t->list[local][t->list_count[local]++] = (uint16_t)index;
+}
+
+/* What was written is seen by whoever watches dirty pages, and no code is hit. */
+static bool may_store_unseen(struct cpu *c, const uint8_t *host_page)
+{
+    uint64_t offset = (uint64_t)(host_page - c->soft->ram->host);
+    uint8_t flags = atomic_load_explicit(ram_flags(c->soft->ram, offset), memory_order_relaxed);
+    return !(flags & RAM_CODE) && (flags & RAM_DIRTY_ALL) == RAM_DIRTY_ALL;
+}
+
+static void fill(struct cpu *c, struct tlb_table *t, uint64_t lin, bool write, bool writable,
+                 uint8_t *host_page)
+{
+    unsigned index = tlb_index(lin);
+    struct tlb_entry *e = &t->entries[index];
+    uint64_t page = lin & ~PAGE_MASK, none = tlb_no_tag(index);
+
+    if (e->page != (uint64_t)host_page || e->addend != (uint64_t)host_page - page)
+        *e = (struct tlb_entry){{none, none}, (uint64_t)host_page - page, (uint64_t)host_page};
+    if (watched(c, page)) {
+        e->tag[0] = e->tag[1] = none;
+        return;
+    }
+    e->tag[0] = page;
+    if ((write || writable) && may_store_unseen(c, host_page) &&
+        (LIKELY(c->check == NULL) || check_may_store(c->check, e, host_page)))
+        e->tag[1] = page;
+}
+
 /*
  * Translate one page's worth of access and put the result into the TLB. *ret_host is the byte's
  * host address, NULL when it is not plain memory (then *ret_gpa counts).
@@ -252,19 +288,26 @@ static bool translate(struct cpu *c, uint64_t lin, unsigned access, uint8_t **re
 {
     bool write = access & ACC_WRITE;
     bool user = c->cpl == 3 && !(access & ACC_SYSTEM);
-    struct tlb_set *set = &c->tlbs->sets[set_of(c, access)];
+    struct tlb_table *t = table_of(c, access);
     unsigned index = tlb_index(lin);
-    uint64_t page = lin & ~PAGE_MASK;
-    struct tlb_entry *known = write ? &set->w[index] : &set->r[index];
+    struct tlb_known *known = &t->known[index];
+    uint64_t page = lin & ~PAGE_MASK, kind = write ? TLB_KNOWN_WRITE : TLB_KNOWN_READ;
     struct walk w;
 
-    if (known->tag == (page | c->tlb_tag | TLB_SLOW)) {
-        w = (struct walk){.gpa = known->addend | (lin & PAGE_MASK)};
+    if ((known->page & ~PAGE_MASK) == page && known->page & kind) {
+        w = (struct walk){.gpa = known->gpa | (lin & PAGE_MASK)};
     } else {
         if (!walk(c, lin, access, user, &w))
             return false;
         if (w.large)
-            c->tlbs->large[(lin >> 27) & 63] |= 1ULL << ((lin >> 21) & 63);
+            c->tlbs->large[(lin >> 27) & 63] |= 3ULL << ((lin >> 21) & 62); /* 4 MiB */
+        if (w.huge)
+            c->tlbs->huge[(lin >> 36) & 63] |= 1ULL << ((lin >> 30) & 63);
+        list_entry(t, index, !w.global);
+        if ((known->page & ~PAGE_MASK) != page)
+            known->page = page;
+        known->page |= kind | (w.writable ? TLB_KNOWN_WRITE : 0);
+        known->gpa = w.gpa & ~PAGE_MASK;
     }
 
     uint64_t gpa = w.gpa & c->a20_mask;
@@ -272,24 +315,10 @@ static bool translate(struct cpu *c, uint64_t lin, unsigned access, uint8_t **re
     *ret_gpa = gpa;
     if (!host) {
         *ret_host = phys_host(c, gpa, 1, write);
-        *known = (struct tlb_entry){page | c->tlb_tag | TLB_SLOW, w.gpa & ~PAGE_MASK};
         return true;
     }
     *ret_host = host + (lin & PAGE_MASK);
-
-    struct tlb_entry entry = {page | c->tlb_tag, (uint64_t)host - page};
-    struct tlb_entry slow = {page | c->tlb_tag | TLB_SLOW, w.gpa & ~PAGE_MASK};
-    bool hidden = watched(c, page);
-    if (!write) {
-        set->r[index] = hidden ? slow : entry;
-        return true;
-    }
-    uint8_t flags = atomic_load_explicit(
-        ram_flags(c->soft->ram, (uint64_t)(host - c->soft->ram->host)), memory_order_relaxed);
-    if (hidden || flags & RAM_CODE || (flags & RAM_DIRTY_ALL) != RAM_DIRTY_ALL)
-        set->w[index] = slow;
-    else
-        set->w[index] = entry;
+    fill(c, t, lin, write, known->page & TLB_KNOWN_WRITE && phys_host(c, gpa, 1, true), host);
     return true;
 }
 
@@ -412,6 +441,8 @@ bool slow_write(struct cpu *c, uint64_t lin, const void *buf, unsigned size, uns
             device_write(c, p[i].gpa, from, p[i].size);
             continue;
         }
+        if (UNLIKELY(c->check != NULL))
+            check_store(c->check, p[i].host, p[i].size);
         if (p[i].size == 8)
             *(volatile mem64 *)p[i].host = *(const mem64 *)from;
         else if (p[i].size == 4)
@@ -435,6 +466,8 @@ uint8_t *slow_write_begin(struct cpu *c, uint64_t lin, unsigned size, unsigned a
         return NULL;
     if (UNLIKELY(c->dr[7] & 0xff))
         check_watch(c, lin, size, true);
+    if (UNLIKELY(c->check != NULL))
+        check_store(c->check, p[0].host, size);
     return p[0].host;
 }
 
@@ -467,7 +500,16 @@ void *slow_host(struct cpu *c, uint64_t lin, unsigned size, unsigned access)
     if (!translate(c, lin, access, &host, &gpa))
         return NULL;
     /* Only what the TLB now answers by itself: nothing watched, no code, no device. */
-    return access & ACC_WRITE ? tlb_write(c, lin, size) : tlb_read(c, lin, size);
+    return tlb_hit(table_of(c, access), lin, size, access & ACC_WRITE);
+}
+
+static void note_fetch(struct cpu *c, uint64_t lin, bool global)
+{
+    struct tlb_state *t = c->tlbs;
+    struct tlb_table *table = c->cpl == 3 ? &t->user[t->asid] : &t->kernel;
+    table->fetched[(lin >> 18) & 63] |= 1ULL << ((lin >> 12) & 63);
+    if (c->cpl != 3 && !global)
+        t->kernel_local_fetch = true;
 }
 
 bool fetch_translate(struct cpu *c, uint64_t lin, struct fetch_page *ret)
@@ -475,6 +517,7 @@ bool fetch_translate(struct cpu *c, uint64_t lin, struct fetch_page *ret)
     struct walk w;
     if (!walk(c, lin, ACC_FETCH, c->cpl == 3, &w))
         return false;
+    note_fetch(c, lin, w.global);
     uint64_t gpa = w.gpa & c->a20_mask & ~PAGE_MASK;
     const uint8_t *host = phys_host(c, gpa, PAGE_MASK + 1, false);
     ret->gpa = gpa;
@@ -485,19 +528,10 @@ bool fetch_translate(struct cpu *c, uint64_t lin, struct fetch_page *ret)
 
 /* ---- system accesses ---- */
 
-static uint8_t *kernel_hit(const struct tlb_entry *table, const struct cpu *c, uint64_t lin,
-                           unsigned size)
-{
-    const struct tlb_entry *e = &table[tlb_index(lin)];
-    if ((((lin + size - 1) & ~PAGE_MASK) | c->tlb_tag) != e->tag)
-        return NULL;
-    return (uint8_t *)(lin + e->addend);
-}
-
 bool sys_load(struct cpu *c, uint64_t lin, unsigned size, uint64_t *ret)
 {
     uint64_t v = 0;
-    const uint8_t *p = kernel_hit(c->tlbs->sets[TLB_KERNEL].r, c, lin, size);
+    const uint8_t *p = tlb_hit(&c->tlbs->kernel, lin, size, false);
     if (p && size == 8)
         v = *(const volatile mem64 *)p;
     else if (p)
@@ -512,7 +546,7 @@ bool priv_store(struct cpu *c, uint64_t lin, unsigned size, unsigned access, uin
 {
     if (!(access & ACC_SYSTEM))
         return mem_store(c, lin, size, access | ACC_WRITE, v);
-    uint8_t *p = kernel_hit(c->tlbs->sets[TLB_KERNEL].w, c, lin, size);
+    uint8_t *p = tlb_hit(&c->tlbs->kernel, lin, size, true);
     if (!p)
         return slow_write(c, lin, &v, size, access | ACC_WRITE);
     if (size == 8)
@@ -545,120 +579,6 @@ bool mem_put(struct cpu *c, uint64_t lin, const void *buf, unsigned size, unsign
         if (!slow_write(c, lin + at, (const uint8_t *)buf + at, MIN(8u, size - at), access))
             return false;
     return true;
-}
-
-/* ---- flushing ---- */
-
-static void wipe(struct cpu *c)
-{
-    zero_bytes(c->tlbs->sets, sizeof(c->tlbs->sets));
-    zero_bytes(c->tlbs->pcids, sizeof(c->tlbs->pcids));
-    c->tlb_epoch = 0;
-    c->jump_generation++;
-}
-
-static void set_tag(struct cpu *c, uint64_t tag)
-{
-    c->tlb_tag = tag;
-    c->jump_key = tag | c->jump_generation << 12;
-}
-
-void jumps_flush(struct cpu *c)
-{
-    c->jump_generation++;
-    set_tag(c, c->tlb_tag);
-}
-
-static void take_epoch(struct cpu *c)
-{
-    if (c->tlb_epoch >= TLB_EPOCH_MAX)
-        wipe(c);
-    set_tag(c, ++c->tlb_epoch);
-}
-
-static uint16_t pcid_of(const struct cpu *c)
-{
-    return c->cr4 & CR4_PCIDE ? c->cr3 & 0xfff : 0;
-}
-
-static void remember_pcid(struct cpu *c)
-{
-    struct tlb_state *t = c->tlbs;
-    uint16_t pcid = pcid_of(c);
-    unsigned slot = t->pcid_next;
-
-    for (unsigned i = 0; i < PCID_SLOTS; i++)
-        if (t->pcids[i].epoch && t->pcids[i].pcid == pcid)
-            slot = i;
-    if (slot == t->pcid_next)
-        t->pcid_next = (t->pcid_next + 1) % PCID_SLOTS;
-    t->pcids[slot].pcid = pcid;
-    t->pcids[slot].epoch = (uint32_t)c->tlb_tag;
-}
-
-void tlb_flush(struct cpu *c)
-{
-    zero_bytes(c->tlbs->pcids, sizeof(c->tlbs->pcids));
-    zero_bytes(c->tlbs->large, sizeof(c->tlbs->large));
-    take_epoch(c);
-    remember_pcid(c);
-}
-
-void tlb_switch(struct cpu *c, bool keep)
-{
-    struct tlb_state *t = c->tlbs;
-    uint16_t pcid = pcid_of(c);
-
-    if (keep)
-        for (unsigned i = 0; i < PCID_SLOTS; i++)
-            if (t->pcids[i].epoch && t->pcids[i].pcid == pcid) {
-                set_tag(c, t->pcids[i].epoch);
-                return;
-            }
-    take_epoch(c);
-    remember_pcid(c);
-}
-
-void tlb_flush_pcid(struct cpu *c, uint16_t pcid)
-{
-    if (pcid == pcid_of(c)) {
-        take_epoch(c);
-        remember_pcid(c);
-        return;
-    }
-    for (unsigned i = 0; i < PCID_SLOTS; i++)
-        if (c->tlbs->pcids[i].pcid == pcid)
-            c->tlbs->pcids[i].epoch = 0;
-}
-
-void tlb_flush_page(struct cpu *c, uint64_t lin)
-{
-    uint64_t page = lin & ~PAGE_MASK;
-    unsigned index = tlb_index(lin);
-
-    if (c->tlbs->large[(lin >> 27) & 63] & 1ULL << ((lin >> 21) & 63)) {
-        tlb_flush(c);
-        return;
-    }
-    for (unsigned s = 0; s < TLB_SETS; s++) {
-        struct tlb_set *set = &c->tlbs->sets[s];
-        if ((set->r[index].tag & ~PAGE_MASK) == page)
-            set->r[index].tag = 0;
-        if ((set->w[index].tag & ~PAGE_MASK) == page)
-            set->w[index].tag = 0;
-    }
-    jumps_flush(c);
-}
-
-void tlb_protect(struct cpu *c, const uint8_t *host_page)
-{
-    for (unsigned s = 0; s < TLB_SETS; s++)
-        for (unsigned i = 0; i < TLB_ENTRIES; i++) {
-            struct tlb_entry *e = &c->tlbs->sets[s].w[i];
-            if ((e->tag & TLB_SLOW) == 0 &&
-                (e->tag & ~PAGE_MASK) + e->addend == (uint64_t)host_page)
-                e->tag = 0;
-        }
 }
 
 bool load_pdptes(struct cpu *c, uint64_t cr3)

@@ -1,53 +1,85 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The soft TLB: linear page to host address, for loads and stores apart and per privilege, so
- * that one comparison answers "mapped, allowed, plain memory, nothing to watch". Everything else
- * is a miss and goes through tlb_slow.c: page faults, devices, pages that hold decoded code,
- * accesses that cross a page.
+ * The soft TLB: linear page to host address, for loads and stores apart and per privilege and
+ * address space, so that one comparison answers "mapped, allowed, plain memory, nothing to watch".
+ * Everything else is a miss and goes through tlb.c: page faults, devices, pages that hold decoded
+ * code, accesses that cross a page.
  *
- * A tag is the page's linear address with the epoch in its low bits; a flush takes a new epoch.
- * Bit 11 marks an entry that must take the slow way although its translation is known.
+ * An access of n bytes at lin hits when (lin ^ tag) <= 4096 - n: the pages are the same and the
+ * last byte is on it too. Translated code does the same comparison (t1_mem.c).
  */
 #ifndef CPU_SOFT_TLB_H
 #define CPU_SOFT_TLB_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct cpu;
 
-#define TLB_ENTRIES 1024u
-#define TLB_EPOCH_MAX 0x7ffu
-#define TLB_SLOW 0x800u
+#define TLB_INDEX_BITS 11
+#define TLB_ENTRIES (1u << TLB_INDEX_BITS)
 #define PAGE_MASK 0xfffULL
 
 struct tlb_entry {
-    uint64_t tag;
-    uint64_t addend; /* host address minus linear address; slow entries: physical page */
+    uint64_t tag[2]; /* linear page for loads and for stores, tlb_no_tag() when they miss */
+    uint64_t addend; /* host address minus linear address */
+    uint64_t page;   /* host address of the page */
 };
 
-struct tlb_set {
-    struct tlb_entry r[TLB_ENTRIES], w[TLB_ENTRIES];
+/* A translation that an entry may not give out (device, code, watched): saves the next walk. */
+struct tlb_known {
+    uint64_t page; /* linear page, with TLB_KNOWN_READ and TLB_KNOWN_WRITE; 0: none */
+    uint64_t gpa;
+};
+#define TLB_KNOWN_READ 1u
+#define TLB_KNOWN_WRITE 2u
+
+struct tlb_table {
+    struct tlb_entry entries[TLB_ENTRIES];
+    struct tlb_known known[TLB_ENTRIES];
+    /* Indices in use: filled from global pages [0] and from others [1]; listed: bits by list. */
+    uint16_t list[2][TLB_ENTRIES];
+    unsigned list_count[2];
+    uint8_t listed[TLB_ENTRIES];
+    /* Where code was fetched from: a filter by page number, and what names these translations. */
+    uint64_t fetched[64];
+    uint64_t space;
 };
 
-/* Sets by privilege: supervisor, user, supervisor with EFLAGS.AC (SMAP off for explicit access). */
-enum { TLB_KERNEL, TLB_USER, TLB_KERNEL_AC, TLB_SETS };
-
-#define PCID_SLOTS 16
+#define TLB_ASIDS 8
 
 struct tlb_state {
-    struct tlb_set sets[TLB_SETS];
+    struct tlb_table kernel;    /* supervisor, EFLAGS.AC clear or no SMAP */
+    struct tlb_table kernel_ac; /* supervisor with SMAP off for explicit accesses */
+    struct tlb_table user[TLB_ASIDS];
     struct {
         uint16_t pcid;
-        uint32_t epoch; /* 0: free */
-    } pcids[PCID_SLOTS];
-    unsigned pcid_next;
-    uint64_t large[64]; /* hashed 2 MiB regions that entries of large pages came from */
+        bool used;
+    } asids[TLB_ASIDS];
+    unsigned asid;                /* of the present CR3 */
+    unsigned asid_next;           /* to be given away next */
+    uint64_t spaces;              /* the last number given out */
+    bool kernel_local_fetch;      /* supervisor code was fetched from a page that is not global */
+    uint64_t large[64], huge[64]; /* hashed regions of 2 MiB and 1 GiB that lie in larger pages */
 };
 
 static inline unsigned tlb_index(uint64_t lin)
 {
-    return (unsigned)((lin >> 12) ^ (lin >> 22)) & (TLB_ENTRIES - 1);
+    return (unsigned)(lin >> 12) & (TLB_ENTRIES - 1);
+}
+
+/* A tag that no address with this index has. */
+static inline uint64_t tlb_no_tag(unsigned index)
+{
+    return index ? 0 : 1u << 12;
+}
+
+/* The host address of size bytes (at most a page) when the table has it for this access. */
+static inline void *tlb_hit(const struct tlb_table *t, uint64_t lin, unsigned size, bool write)
+{
+    const struct tlb_entry *e = &t->entries[tlb_index(lin)];
+    return (lin ^ e->tag[write]) <= PAGE_MASK + 1 - size ? (void *)(lin + e->addend) : NULL;
 }
 
 /* The kinds of access that a translation is asked for. */
@@ -58,6 +90,9 @@ enum access {
     ACC_SYSTEM = 4, /* implicit supervisor access: descriptor tables, TSS, stacks of gates */
     ACC_STACK = 16, /* through SS: a non-canonical address is #SS, not #GP */
 };
+
+/* All entries empty; once, before anything else. */
+void tlb_init(struct tlb_state *t);
 
 /*
  * Slow loads and stores, at most 16 bytes here (longer ones in pieces by mem_*). They do the
@@ -90,14 +125,16 @@ struct fetch_page {
 /* Translate a linear page for fetching. False: a fault is pending. */
 bool fetch_translate(struct cpu *c, uint64_t lin, struct fetch_page *ret_page);
 
-/* Drop all translations, those of one page, or those of one PCID. */
+/* Drop all translations, those of one page, or those of one PCID that are not global. */
 void tlb_flush(struct cpu *c);
 void tlb_flush_page(struct cpu *c, uint64_t lin);
 void tlb_flush_pcid(struct cpu *c, uint16_t pcid);
-/* After MOV to CR3: choose the epoch of the new PCID; keep: bit 63 was set. */
+/* After MOV to CR3: choose the tables of the new PCID; keep: bit 63 was set. */
 void tlb_switch(struct cpu *c, bool keep);
-/* Forget what the jump slots (block.h) know: the only place where fetch translations live. */
-void jumps_flush(struct cpu *c);
+/* The table that explicit accesses use at the present privilege. */
+struct tlb_table *tlb_present(struct cpu *c);
+/* Names the translations that fetches use at the present privilege; changes when one may have. */
+uint64_t tlb_fetch_space(const struct cpu *c);
 /* Forget writable entries of a page of the store everywhere in this CPU (it now holds code). */
 void tlb_protect(struct cpu *c, const uint8_t *host_page);
 

@@ -13,6 +13,9 @@
 #include "cpu/x86/cpuid.h"
 #include "cpu/x86/regs.h"
 
+/* How the engine is to run code: as struct engine_config says it. */
+static const char *rig_options;
+
 struct rig {
     struct ram *ram;
     struct bus *bus;
@@ -87,6 +90,7 @@ static inline void rig_open(struct rig *rig, uint64_t size_bytes)
         .host = {rig_mmio_read, rig_mmio_write, rig_pio_read, rig_pio_write, rig_intr_ack,
                  rig_apic_msr, rig_tpr_get, rig_tpr_set, rig_ferr, rig},
         .tsc_hz = 1000000000,
+        .options = rig_options,
     };
     if (engine_soft.new(&config, &rig->engine, &err) < 0 ||
         engine_soft.vcpu_new(rig->engine, 0, &rig->vcpu, &err) < 0)

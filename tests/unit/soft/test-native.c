@@ -202,7 +202,13 @@ static void run_guest(struct rig *rig, const struct image *start, const uint8_t 
     memcpy(padded, code, len);
     rig_poke(rig, CODE_AT, padded, sizeof(padded));
     rig_poke(rig, DATA_AT, start->data, DATA_BYTES);
-    assert_int_equal(rig_run(rig), VCPU_EXIT_HALTED);
+    if (rig_run(rig) != VCPU_EXIT_HALTED) {
+        char report[2048], text[64] = "";
+        engine_soft.vcpu_report(rig->vcpu, report, sizeof(report));
+        for (unsigned i = 0; i < len; i++)
+            snprintf(text + 3 * i, sizeof(text) - 3 * i, "%02x ", code[i]);
+        fail_msg("%s: does not come to its end:\n%s", text, report);
+    }
     memcpy(ret->gpr, s->gpr, sizeof(ret->gpr));
     memcpy(ret->xsave, s->xsave, sizeof(ret->xsave));
     memcpy(ret->data, rig->mem + DATA_AT, DATA_BYTES);

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cpu/soft/options.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "cpu/soft/block.h"
+
+#define RUNS_DEFAULT 2
+
+static const struct {
+    const char *word;
+    size_t offset;
+} switches[] = {
+    {"check", offsetof(struct soft_options, check)},
+    {"no-link", offsetof(struct soft_options, no_link)},
+    {"no-share", offsetof(struct soft_options, no_share)},
+};
+
+static bool take_switch(const char *word, size_t len, struct soft_options *o)
+{
+    for (unsigned i = 0; i < ARRAY_LEN(switches); i++)
+        if (strlen(switches[i].word) == len && !strncmp(word, switches[i].word, len)) {
+            *(bool *)((char *)o + switches[i].offset) = true;
+            return true;
+        }
+    return false;
+}
+
+/* word is "name=" and a number up to its end. */
+static bool take_number(const char *word, size_t len, const char *name, uint64_t max,
+                        uint64_t *ret_value)
+{
+    size_t name_len = strlen(name);
+    uint64_t v = 0;
+
+    if (len <= name_len || strncmp(word, name, name_len))
+        return false;
+    for (size_t i = name_len; i < len; i++) {
+        if (word[i] < '0' || word[i] > '9' || v > (max - (uint64_t)(word[i] - '0')) / 10)
+            return false;
+        v = v * 10 + (uint64_t)(word[i] - '0');
+    }
+    *ret_value = v;
+    return true;
+}
+
+int soft_options_parse(const char *words, struct soft_options *ret_options, struct error *err)
+{
+    struct soft_options o = {.runs = RUNS_DEFAULT};
+    uint64_t number;
+
+    while (words && *words) {
+        size_t len = strcspn(words, ",");
+        if (len == 2 && !strncmp(words, "t0", 2))
+            o.runs = RUNS_NEVER;
+        else if (take_number(words, len, "runs=", RUNS_NEVER - 1, &number))
+            o.runs = (unsigned)number;
+        else if (take_number(words, len, "seed=", UINT64_MAX / 16, &number))
+            o.seed = number;
+        else if (!take_switch(words, len, &o))
+            return error_set(err, -EINVAL,
+                             "--engine soft: no option '%.*s'; there are t0, runs=0..254, check, "
+                             "seed=N, no-link, no-share",
+                             (int)len, words);
+        words += len;
+        words += *words == ',';
+    }
+    *ret_options = o;
+    return 0;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * How the soft engine runs code, where it is not to do what is fastest: for its tests, and for
+ * finding out which part of it a fault is in.
+ *
+ *     t0        interpret only
+ *     runs=N    translate what has run N times (0 to 254; 2)
+ *     check     run every translated block on both tiers and stop at the first difference
+ *     seed=N    with check: random flushes and changes of tier, different for each N
+ *     no-link   never jump from block to block directly
+ *     no-share  check every memory access by itself
+ */
+#ifndef CPU_SOFT_OPTIONS_H
+#define CPU_SOFT_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+struct soft_options {
+    bool check, no_link, no_share;
+    unsigned runs; /* RUNS_NEVER (block.h): T0 alone */
+    uint64_t seed; /* 0: nothing random */
+};
+
+/* words may be NULL. -EINVAL with text for a word that is none of the above. */
+int soft_options_parse(const char *words, struct soft_options *ret_options, struct error *err);
+
+#endif

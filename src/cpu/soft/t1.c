@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The translator's arena and stubs, and running what is in it.
+ */
+#include "cpu/soft/t1.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+
+#include "cpu/soft/exec.h"
+#include "cpu/soft/fpu.h"
+
+#define ARENA_BYTES MIB(64)
+#define DATA_BYTES MIB(64)
+#define CODES_MAX (1u << 18)
+#define BLOCK_ROOM KIB(64) /* more than any one block needs, of either */
+
+/* ---- stubs ---- */
+
+static const uint8_t kept_by_c[] = {H_RBX, H_RBP, H_R12, H_R13, H_R14, H_R15};
+
+static bool is_kept(unsigned reg)
+{
+    return reg == H_RBX || reg == H_RBP || reg == H_R12 || reg == H_R13;
+}
+
+static void put_field(struct emit *e, const struct cpu *c, unsigned opcode, unsigned reg, size_t at)
+{
+    struct host_mem m = cpu_mem(c, at);
+    put_op_mem(e, opcode, true, reg, &m);
+}
+#define FIELD(e, c, opcode, reg, field) put_field(e, c, opcode, reg, offsetof(struct cpu, field))
+
+static void put_gprs(struct emit *e, const struct cpu *c, unsigned opcode, bool all)
+{
+    for (unsigned n = 0; n < H_R14; n++)
+        if (n != H_RSP && (all || !is_kept(n)))
+            put_field(e, c, opcode, n, offsetof(struct cpu, gpr) + 8 * n);
+}
+
+/* The guest's registers to struct cpu, the host's stack back. */
+static void put_out(struct emit *e, const struct cpu *c)
+{
+    put_gprs(e, c, 0x89, true);
+    FIELD(e, c, 0x89, H_RSP, gpr[X86_RSP]);
+    FIELD(e, c, 0x8b, H_RSP, host_rsp);
+}
+
+static void put_return(struct emit *e, unsigned why)
+{
+    put_mov_imm(e, H_RAX, why);
+    PUT(e, 0x48, 0x83, 0xc4, 8); /* add rsp, 8 */
+    for (unsigned i = ARRAY_LEN(kept_by_c); i-- > 0;) {
+        if (kept_by_c[i] >= 8)
+            put8(e, 0x41);
+        put8(e, 0x58 | (kept_by_c[i] & 7));
+    }
+    put8(e, 0xc3);
+}
+
+static void put_exit_stub(struct emit *e, struct cpu *c, enum t1_stub stub, unsigned why)
+{
+    put_out(e, c);
+    c->t1->tails[stub] = emit_run(e);
+    FIELD(e, c, 0x89, H_R14, t1_a);
+    FIELD(e, c, 0x89, H_R15, t1_b);
+    put_return(e, why);
+}
+
+static void put_target_jump(struct emit *e, const struct cpu *c)
+{
+    struct host_mem m = cpu_mem(c, offsetof(struct cpu, t1_target));
+    put_op_mem(e, 0xff, false, 4, &m);
+}
+
+static void put_enter(struct emit *e, const struct cpu *c)
+{
+    for (unsigned i = 0; i < ARRAY_LEN(kept_by_c); i++) {
+        if (kept_by_c[i] >= 8)
+            put8(e, 0x41);
+        put8(e, 0x50 | (kept_by_c[i] & 7));
+    }
+    PUT(e, 0x48, 0x83, 0xec, 8); /* sub rsp, 8 */
+    FIELD(e, c, 0x89, H_RSP, host_rsp);
+    FIELD(e, c, 0x89, H_RSI, t1_target);
+    put_gprs(e, c, 0x8b, true);
+    FIELD(e, c, 0x8b, H_RSP, gpr[X86_RSP]);
+    put_target_jump(e, c);
+}
+
+static void put_miss(struct emit *e, struct cpu *c)
+{
+    put_out(e, c);
+    c->t1->tails[T1_STUB_MISS] = emit_run(e);
+    put_mov_imm(e, H_RDI, (uint64_t)c);
+    PUT(e, 0x4c, 0x89, 0xfe, 0x4c, 0x89, 0xf2); /* mov rsi, r15; mov rdx, r14 */
+    put_mov_imm(e, H_RAX, (uint64_t)t1_miss);
+    PUT(e, 0xff, 0xd0, 0x48, 0x85, 0xc0); /* call rax; test rax, rax */
+    uint8_t *leave = put_jcc(e, CC_E, 0);
+    FIELD(e, c, 0x89, H_RAX, t1_target);
+    put_gprs(e, c, 0x8b, false);
+    FIELD(e, c, 0x8b, H_RSP, gpr[X86_RSP]);
+    put_target_jump(e, c);
+    patch_rel32(leave, e->run, emit_run(e));
+    put_return(e, T1_EXIT_DONE);
+}
+
+static void put_fpu(struct emit *e, const struct cpu *c)
+{
+    struct host_mem live = cpu_mem(c, offsetof(struct cpu, fpu_live));
+    struct host_mem image = cpu_mem(c, offsetof(struct cpu, xsave));
+    FIELD(e, c, 0x89, H_RSP, gpr[X86_RSP]);
+    FIELD(e, c, 0x8b, H_RSP, host_rsp);
+    FIELD(e, c, 0x89, H_RAX, t1_keep[0]);
+    FIELD(e, c, 0x89, H_RDX, t1_keep[1]);
+    put_mov_imm(e, H_RAX, fpu_components(c));
+    put_mov_imm(e, H_RDX, 0);
+    put_op_mem(e, 0x0fae, true, 5, &image); /* xrstor64 */
+    put_op_mem(e, 0xc6, false, 0, &live);
+    put8(e, 1);
+    FIELD(e, c, 0x8b, H_RAX, t1_keep[0]);
+    FIELD(e, c, 0x8b, H_RDX, t1_keep[1]);
+    FIELD(e, c, 0x8b, H_RSP, gpr[X86_RSP]);
+    PUT(e, 0x41, 0xff, 0xe7); /* jmp r15 */
+}
+
+static void make_stubs(struct cpu *c)
+{
+    struct t1 *t = c->t1;
+    struct emit e = {.at = t->rw, .end = t->rw + BLOCK_ROOM, .run = t->rx - t->rw};
+
+    for (unsigned i = 0; i < T1_STUBS; i++) {
+        while (emit_run(&e) & 63)
+            put8(&e, 0xcc);
+        t->stubs[i] = emit_run(&e);
+        switch ((enum t1_stub)i) {
+        case T1_STUB_ENTER:
+            put_enter(&e, c);
+            break;
+        case T1_STUB_LINK:
+            put_exit_stub(&e, c, T1_STUB_LINK, T1_EXIT_LINK);
+            break;
+        case T1_STUB_LOOP:                               /* the slot is in r15 */
+            PUT(&e, 0x4d, 0x8b, 0x37, 0x45, 0x31, 0xff); /* mov r14, [r15]; xor r15d, r15d */
+            put_exit_stub(&e, c, T1_STUB_LOOP, T1_EXIT_JUMP);
+            break;
+        case T1_STUB_JUMP:
+            put_exit_stub(&e, c, T1_STUB_JUMP, T1_EXIT_JUMP);
+            break;
+        case T1_STUB_SIDE:
+            put_exit_stub(&e, c, T1_STUB_SIDE, T1_EXIT_SIDE);
+            break;
+        case T1_STUB_POLL:
+            put_exit_stub(&e, c, T1_STUB_POLL, T1_EXIT_POLL);
+            break;
+        case T1_STUB_MISS:
+            put_miss(&e, c);
+            break;
+        case T1_STUB_FPU:
+            put_fpu(&e, c);
+            break;
+        case T1_STUB_FAULT:
+            put_return(&e, T1_EXIT_FAULT);
+            break;
+        case T1_STUBS:
+            break;
+        }
+    }
+    t->stubs_end = t->used = (uint32_t)align_up((uint64_t)(e.at - t->rw), 64);
+}
+
+/* ---- the arena ---- */
+
+int t1_new(struct cpu *c)
+{
+    struct t1 *t = calloc(1, sizeof(*t));
+    if (!t)
+        return -ENOMEM;
+    c->t1 = t;
+    AUTO_FD int fd = memfd_create("yado-code", MFD_CLOEXEC);
+    if (fd < 0 || ftruncate(fd, ARENA_BYTES) < 0)
+        return -errno;
+    void *rw = mmap(NULL, ARENA_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    t->rw = rw == MAP_FAILED ? NULL : rw;
+    void *rx = mmap(NULL, ARENA_BYTES, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+    t->rx = rx == MAP_FAILED ? NULL : rx;
+    void *data = mmap(NULL, DATA_BYTES, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    t->data = data == MAP_FAILED ? NULL : data;
+    t->codes = calloc(CODES_MAX, sizeof(t->codes[0]));
+    if (!t->rw || !t->rx || !t->data || !t->codes)
+        return -ENOMEM;
+    make_stubs(c);
+    return 0;
+}
+
+void t1_free(struct cpu *c)
+{
+    struct t1 *t = c->t1;
+    if (!t)
+        return;
+    if (t->rw)
+        munmap(t->rw, ARENA_BYTES);
+    if (t->rx)
+        munmap(t->rx, ARENA_BYTES);
+    if (t->data)
+        munmap(t->data, DATA_BYTES);
+    free(t->codes);
+    free(t);
+    c->t1 = NULL;
+}
+
+void t1_reset(struct cpu *c)
+{
+    struct t1 *t = c->t1;
+    t->used = t->stubs_end;
+    t->data_used = 0;
+    t->code_count = 0;
+    t->full = false;
+    t->pending = NULL;
+}
+
+bool t1_has_room(struct t1 *t)
+{
+    t->full |= t->used + BLOCK_ROOM > ARENA_BYTES || t->data_used + BLOCK_ROOM > DATA_BYTES ||
+               t->code_count == CODES_MAX;
+    return !t->full;
+}
+
+/* ---- links ---- */
+
+void t1_link(struct cpu *c, struct block *b)
+{
+    struct t1_link *link = c->t1->pending;
+    c->t1->pending = NULL;
+    if (!link || !b->code || b->dead || c->soft->options.no_link)
+        return;
+    const struct block *from = link->from->block;
+    if (from->mode != b->mode ||
+        b->ram_offset != (from->ram_offset & ~PAGE_MASK) + (uint64_t)link->target)
+        return;
+    patch_rel32(link->patch, c->t1->rx - c->t1->rw, b->code->entries[link->entry]);
+    link->next = b->code->links_in;
+    b->code->links_in = link;
+}
+
+void t1_forget(struct cpu *c, struct block *b)
+{
+    if (!b->code)
+        return;
+    for (struct t1_link *l = b->code->links_in; l; l = l->next)
+        patch_rel32(l->patch, c->t1->rx - c->t1->rw, l->stub);
+    b->code->links_in = NULL;
+}
+
+uint64_t t1_slot_code(const struct cpu *c, const struct block *b)
+{
+    return b->code && !c->check && !c->soft->options.no_link ? b->code->entries[T1_ENTRY_JUMP]
+                                                             : c->t1->stubs[T1_STUB_LOOP];
+}
+
+/* ---- running ---- */
+
+static uint64_t block_rip(const struct cpu *c, const struct block *b)
+{
+    return c->page + (b->ram_offset & PAGE_MASK);
+}
+
+/* T0 goes on at an instruction of a block. */
+static void run_t0(struct cpu *c, struct block *b, unsigned index)
+{
+    c->rip = c->gpr[GPR_RIP] = block_rip(c, b);
+    c->block = b;
+    b->uops[index].fn(c, &b->uops[index]);
+}
+
+uint64_t t1_miss(struct cpu *c, const struct t1_access *a, uint64_t lin)
+{
+    if ((lin & PAGE_MASK) + a->size <= PAGE_MASK + 1) {
+        if (slow_host(c, lin, a->size, a->own_write ? ACC_WRITE : ACC_READ) &&
+            (a->own_write == a->write || tlb_hit(c->tlb, lin, a->size, true)))
+            return a->retry;
+        c->events &= ~(uint32_t)EV_FAULT; /* T0 finds it again, at its place */
+    }
+    run_t0(c, a->code->block, a->index);
+    return 0;
+}
+
+static void left_by_jump(struct cpu *c, const struct t1_access *a)
+{
+    if (is_code64(c) && !is_canonical48(c->t1_a)) {
+        /* The jump itself faults: T0 does it again, from the stack pointer it began with. */
+        c->gpr[X86_RSP] -= (uint64_t)(int64_t)a->undo;
+        run_t0(c, a->code->block, a->index);
+        return;
+    }
+    c->rip = c->t1_a;
+}
+
+static void left_by_fault(struct cpu *c, const struct t1_access *a)
+{
+    struct block *b = a->code->block;
+    uint64_t rip = block_rip(c, b) + b->uops[a->index].at;
+
+    run_t0(c, b, a->index);
+    if ((has_fault(c) && c->rip == rip) || !is_canonical48(c->gpr[X86_RSP]))
+        return;
+    /* T0 had no trouble with it: the code was wrong. */
+    c->events |= EV_ERROR;
+    c->rip = rip;
+}
+
+void t1_run(struct cpu *c, struct block *b)
+{
+    typedef unsigned enter_fn(struct cpu *, uint64_t);
+    enter_fn *enter = (enter_fn *)c->t1->stubs[T1_STUB_ENTER];
+    const struct t1_access *a;
+    const struct t1_code *code;
+    struct t1_link *link;
+
+    c->page = c->rip & ~PAGE_MASK;
+    c->poll_mask = cpu_poll_mask(c);
+    switch ((enum t1_exit)enter(c, b->code->entries[T1_ENTRY_ENV])) {
+    case T1_EXIT_LINK:
+        link = (struct t1_link *)c->t1_a;
+        c->rip = c->page + (uint64_t)(int64_t)link->target;
+        c->t1->pending = link;
+        break;
+    case T1_EXIT_JUMP:
+        left_by_jump(c, (const struct t1_access *)c->t1_b);
+        break;
+    case T1_EXIT_SIDE:
+        a = (const struct t1_access *)c->t1_b;
+        run_t0(c, a->code->block, a->index);
+        break;
+    case T1_EXIT_POLL:
+        code = (const struct t1_code *)c->t1_b;
+        c->rip = block_rip(c, code->block);
+        break;
+    case T1_EXIT_DONE:
+        break;
+    case T1_EXIT_FAULT:
+        left_by_fault(c, (const struct t1_access *)c->t1_b);
+        break;
+    }
+}
+
+/* ---- faults of the host's processor ---- */
+
+static const struct t1_code *code_at(const struct t1 *t, uint64_t rip)
+{
+    uint32_t lo = 0, hi = t->code_count;
+    while (lo < hi) {
+        uint32_t mid = (lo + hi) / 2;
+        if (t->codes[mid]->begin <= rip)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo && rip < t->codes[lo - 1]->end ? t->codes[lo - 1] : NULL;
+}
+
+bool t1_signal(struct cpu *c, int number, void *context)
+{
+    static const uint8_t order[] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI,
+                                    REG_RDI, REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13};
+    greg_t *regs = ((ucontext_t *)context)->uc_mcontext.gregs;
+    struct t1 *t = c->t1;
+    uint64_t rip = (uint64_t)regs[REG_RIP];
+
+    if (!t || rip < (uint64_t)t->rx || rip >= (uint64_t)t->rx + ARENA_BYTES)
+        return false;
+    for (unsigned n = 0; n < ARRAY_LEN(order); n++)
+        c->gpr[n] = (uint64_t)regs[order[n]];
+    regs[REG_RSP] = (greg_t)c->host_rsp;
+    for (unsigned stub = 0; stub < T1_STUBS; stub++)
+        if (t->tails[stub] && rip >= t->stubs[stub] && rip < t->tails[stub]) {
+            /* On the way out already, with an RSP that the host does not like. */
+            regs[REG_RIP] = (greg_t)t->tails[stub];
+            return true;
+        }
+    if (rip < (uint64_t)t->rx + t->stubs_end)
+        rip = (uint64_t)regs[REG_R15]; /* in the stub that comes back there */
+    const struct t1_code *code = code_at(t, rip);
+    if (!code)
+        return false;
+    unsigned i = 0;
+    while (i + 1u < code->block->count && (code->at[i + 1] & ~T1_AT_FLAGS) + code->begin <= rip)
+        i++;
+    if (code->at[i] & T1_AT_FLAGS)
+        flags_set_arith(c, (uint32_t)regs[REG_EFL]);
+    c->fault_signal = number;
+    t->fault = (struct t1_access){.code = code, .index = (uint16_t)i};
+    c->t1_b = (uint64_t)&t->fault;
+    regs[REG_RIP] = (greg_t)t->stubs[T1_STUB_FAULT];
+    return true;
+}

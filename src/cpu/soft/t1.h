@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Tier T1: blocks that have run a few times are translated to the host's code, one pass, mostly
+ * by copying the guest's instructions.
+ *
+ * Registers: guest RAX..R13, RSP and RBP are in the host's registers of the same number, R14 and
+ * R15 in struct cpu; host r14 and r15 are scratch. struct cpu lies below 2 GiB, so that code
+ * reaches it by absolute addresses. Host RSP is the guest's: nothing here pushes for itself, the
+ * ways out switch to the host's stack, and signals have a stack of their own.
+ *
+ * Arithmetic flags are in EFLAGS or, where a check must overwrite them while they are still
+ * wanted, in cpu->aflags; which of the two is known at every place (enum t1_flags).
+ *
+ * Code knows its address by cpu->page, the linear page, and so runs wherever its page is mapped.
+ *
+ * What cannot be translated, or turns out to be no plain memory, is left to T0: translated code
+ * hands over at any instruction, and T0 runs the rest of the block.
+ */
+#ifndef CPU_SOFT_T1_H
+#define CPU_SOFT_T1_H
+
+#include "cpu/soft/block.h"
+#include "cpu/soft/emit.h"
+
+/* Where translated code begins, by where the flags are and where it comes from. */
+enum t1_entry {
+    T1_ENTRY_FLAGS, /* flags in EFLAGS */
+    T1_ENTRY_ENV,   /* flags in cpu->aflags */
+    T1_POLL_FLAGS,  /* the same, looking at cpu->requests first: from a jump backwards */
+    T1_POLL_ENV,
+    T1_ENTRY_JUMP, /* from a jump slot, which is in r15: sets cpu->page, polls */
+    T1_ENTRIES,
+};
+
+/* A jump from one block to another: to the target's code, or to a stub that asks for it. */
+struct t1_link {
+    struct t1_link *next; /* of those that lead to the same block */
+    uint8_t *patch;       /* its displacement, writable */
+    uint64_t stub;        /* run address */
+    const struct t1_code *from;
+    int32_t target; /* offset from the page's start */
+    uint8_t entry;  /* enum t1_entry */
+};
+
+/* A memory access of a block, for when it misses. */
+struct t1_access {
+    const struct t1_code *code;
+    uint64_t retry; /* run address */
+    uint16_t index; /* of the instruction */
+    uint16_t size;
+    bool write;     /* what the check asks for */
+    bool own_write; /* what this instruction does */
+    int32_t undo;   /* a jump: what RSP has moved by */
+};
+
+/* The translation of one block. */
+struct t1_code {
+    struct block *block;
+    uint64_t entries[T1_ENTRIES]; /* run addresses */
+    uint64_t begin, end;          /* run addresses of its code */
+    struct t1_link *links_in;
+    /*
+     * For each instruction where its code begins, from `begin`; top bit: the flags are in EFLAGS
+     * where the guest's opcode is run, which the host may refuse to do.
+     */
+    uint32_t at[];
+};
+#define T1_AT_FLAGS 0x80000000u
+
+/* Code that is made once: the way in, and the ways out, for which r14 and r15 say more. */
+enum t1_stub {
+    T1_STUB_ENTER, /* unsigned (struct cpu *, uint64_t run_address) */
+    T1_STUB_LINK,
+    T1_STUB_JUMP,
+    T1_STUB_LOOP, /* where slots of blocks without code lead */
+    T1_STUB_SIDE,
+    T1_STUB_POLL,
+    T1_STUB_MISS,  /* r14: linear address, r15: struct t1_access */
+    T1_STUB_FPU,   /* make the vector state live; back to r15 */
+    T1_STUB_FAULT, /* on the host's stack */
+    T1_STUBS,
+};
+
+struct t1 {
+    uint8_t *rw, *rx; /* the two mappings of the code arena */
+    uint32_t used, stubs_end;
+    bool full;
+    uint8_t *data; /* links, accesses, struct t1_code: writable, never run */
+    uint32_t data_used;
+    struct t1_code **codes; /* by address */
+    uint32_t code_count;
+    uint64_t stubs[T1_STUBS]; /* run addresses */
+    uint64_t tails[T1_STUBS]; /* where the guest's registers are saved; 0: nowhere */
+    struct t1_access fault;   /* the instruction that the host's processor refused */
+    struct t1_link *pending;  /* the jump that was left by, to be linked when its target is known */
+};
+
+/* Why translated code came back; in EAX. */
+enum t1_exit {
+    T1_EXIT_LINK,  /* t1_a: struct t1_link */
+    T1_EXIT_JUMP,  /* t1_a: linear target; t1_b: struct t1_access of the jump (index only) */
+    T1_EXIT_SIDE,  /* t1_b: struct t1_access of the instruction T0 goes on with */
+    T1_EXIT_POLL,  /* t1_b: struct t1_code at whose begin it stopped */
+    T1_EXIT_DONE,  /* T0 has run on; cpu->rip is set */
+    T1_EXIT_FAULT, /* the host's processor refused; t1_b: struct t1_access */
+};
+
+/* -ENOMEM or another errno of memfd_create or mmap. */
+int t1_new(struct cpu *c);
+void t1_free(struct cpu *c);
+/* Forget all translations. */
+void t1_reset(struct cpu *c);
+
+/* Translate a block; false when there is no room (flush) or nothing in it to translate. */
+bool t1_translate(struct cpu *c, struct block *b);
+/* The block dies: nothing may jump to it any more. */
+void t1_forget(struct cpu *c, struct block *b);
+
+/* Run a block that has code, and what it leads to, until something is to be looked at. */
+void t1_run(struct cpu *c, struct block *b);
+/* For code: a memory access missed. Where to go on, or 0 to leave. */
+uint64_t t1_miss(struct cpu *c, const struct t1_access *access, uint64_t lin);
+/* Where a jump slot of a block leads. */
+uint64_t t1_slot_code(const struct cpu *c, const struct block *b);
+/* The block that the last jump led to is known now. */
+void t1_link(struct cpu *c, struct block *b);
+
+/* A signal in translated code at rip: true when it is ours, with the context changed. */
+bool t1_signal(struct cpu *c, int number, void *context);
+
+/* ---- between the files of the translator ---- */
+
+enum t1_flags {
+    F_HOST, /* in EFLAGS */
+    F_ENV,  /* in cpu->aflags; EFLAGS holds anything */
+    F_BOTH,
+    F_DEAD, /* nobody wants them */
+};
+
+enum t1_cold_kind { COLD_MISS, COLD_SIDE, COLD_POLL, COLD_FPU, COLD_LINK, COLD_JUMP };
+
+struct t1_cold {
+    uint8_t kind;
+    bool save_flags;
+    uint8_t index; /* of the instruction */
+    uint8_t *fix;  /* displacement that leads here */
+    uint8_t *fix2; /* a second one: where r14 is not the target, but [r15] is */
+    void *record;
+    uint64_t back;
+    int64_t target;
+    struct t1_ea {
+        uint8_t base, index, scale, seg; /* guest registers, X86_NO_REG, X86_RIP_REG */
+        uint8_t bytes;                   /* address size */
+        int64_t disp;                    /* RIP-relative: from the page's start */
+    } ea;
+};
+
+#define T1_COLD_MAX 160
+
+/* One translation under way. */
+struct t1_ctx {
+    struct cpu *c;
+    struct t1 *t;
+    struct block *b;
+    struct t1_code *code;
+    struct emit e;
+    unsigned count, i; /* instructions; the present one */
+    unsigned page_offset;
+    bool code64;
+    enum t1_flags flags;
+    bool fpu_known;     /* the guest's vector state is live */
+    bool ended;         /* control does not reach what follows */
+    bool overflow;      /* of records */
+    uint8_t share_base; /* r15 holds the addend of the page around this register */
+    bool share_write;
+    int32_t share_lo, share_hi; /* displacements [lo, hi) that it is good for */
+    unsigned cold_count;
+    struct t1_cold cold[T1_COLD_MAX];
+    struct x86_insn insns[BLOCK_UOPS];
+    uint16_t at[BLOCK_UOPS + 1]; /* from the block's start */
+    bool live[BLOCK_UOPS + 1];   /* the flags before instruction i matter */
+};
+
+/* Absolute operand: a field of struct cpu. */
+#define CPU_FIELD(x, field) cpu_mem((x)->c, offsetof(struct cpu, field))
+static inline struct host_mem cpu_mem(const struct cpu *c, size_t offset)
+{
+    return (struct host_mem){H_NONE, H_NONE, 0, (int32_t)((uintptr_t)c + offset)};
+}
+
+void *t1_record(struct t1_ctx *x, unsigned bytes);
+struct t1_cold *t1_add_cold(struct t1_ctx *x, enum t1_cold_kind kind, uint8_t *fix);
+struct t1_access *t1_access_record(struct t1_ctx *x);
+
+/* Flags: make them be in EFLAGS; keep them while something overwrites EFLAGS (t1_flow.c). */
+void t1_want_flags(struct t1_ctx *x);
+void t1_keep_flags(struct t1_ctx *x);
+void t1_put_save(struct t1_ctx *x);
+void t1_put_restore(struct t1_ctx *x);
+
+/*
+ * Memory (t1_mem.c): check an access and say where it is on the host. False: it cannot be done
+ * here. After it r14 and r15 belong to the operand. collapse: use r15 alone, so that r14 is free.
+ */
+bool t1_mem(struct t1_ctx *x, const struct t1_ea *ea, unsigned size, bool write,
+            struct host_mem *ret);
+void t1_collapse(struct t1_ctx *x, struct host_mem *m);
+bool t1_ea(struct t1_ctx *x, const struct x86_insn *in, struct t1_ea *ret);
+void t1_put_lea(struct t1_ctx *x, const struct t1_ea *ea, bool with_segment);
+/* The guest wrote a register (or RSP moved by a known amount): what is shared with it ends. */
+void t1_wrote(struct t1_ctx *x, unsigned reg);
+
+/* Instructions; false: leave this one to T0. */
+bool t1_move(struct t1_ctx *x, const struct x86_insn *in);
+bool t1_flow(struct t1_ctx *x, const struct x86_insn *in);
+/* By the displacement `fix` T0 takes over at this instruction. */
+void t1_hand_over(struct t1_ctx *x, uint8_t *fix);
+/* The operand size is the stack's own. */
+bool t1_stack_size(const struct t1_ctx *x, const struct x86_insn *in);
+/* Push r14, size bytes. */
+bool t1_push_scratch(struct t1_ctx *x, unsigned size);
+bool t1_has_room(struct t1 *t);
+/* Control goes to an offset of this page, or anywhere else by a linear address in r14. */
+void t1_put_exit(struct t1_ctx *x, int64_t target);
+/* The same from COLD_JUMP. */
+void t1_put_far_branch(struct t1_ctx *x, const struct t1_cold *cold);
+/* undo: what RSP moved by since the instruction began. */
+void t1_put_jump(struct t1_ctx *x, int32_t undo);
+
+#endif

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Translating one block: what is known about its instructions beforehand, its entries, the
+ * instructions in turn, and the code that is rarely run behind them.
+ */
+#include "cpu/soft/fpu.h"
+#include "cpu/soft/t1.h"
+
+/* ---- records ---- */
+
+void *t1_record(struct t1_ctx *x, unsigned bytes)
+{
+    struct t1 *t = x->t;
+    uint32_t at = (uint32_t)align_up(t->data_used, 8);
+    t->data_used = at + bytes;
+    return t->data + at; /* t1_has_room() has made sure of more than a block can need */
+}
+
+struct t1_access *t1_access_record(struct t1_ctx *x)
+{
+    struct t1_access *a = t1_record(x, sizeof(*a));
+    *a = (struct t1_access){.code = x->code, .index = (uint16_t)x->i};
+    return a;
+}
+
+struct t1_cold *t1_add_cold(struct t1_ctx *x, enum t1_cold_kind kind, uint8_t *fix)
+{
+    if (x->cold_count == T1_COLD_MAX) {
+        x->overflow = true;
+        return NULL;
+    }
+    struct t1_cold *cold = &x->cold[x->cold_count++];
+    cold->kind = kind;
+    cold->fix = fix;
+    cold->save_flags = false;
+    return cold;
+}
+
+/* ---- what the instructions do with flags ---- */
+
+/* Own operations that neither look at the arithmetic flags nor show them to anybody. */
+static bool is_flag_neutral(unsigned op)
+{
+    switch (op) {
+    case X86_MOV_R_RM:
+    case X86_MOV_RM_R:
+    case X86_MOV_RM_I:
+    case X86_MOV_R_I:
+    case X86_MOVZX:
+    case X86_MOVSX:
+    case X86_MOVSXD:
+    case X86_MOV_MOFFS_LD:
+    case X86_MOV_MOFFS_ST:
+    case X86_LEA:
+    case X86_XCHG_RAX:
+    case X86_PUSH_R:
+    case X86_PUSH_I:
+    case X86_PUSH_RM:
+    case X86_POP_R:
+    case X86_POP_RM:
+    case X86_LEAVE:
+    case X86_NOP:
+    case X86_MOVS:
+    case X86_STOS:
+    case X86_LODS:
+    case X86_CLD:
+    case X86_STD:
+    case X86_CLC:
+    case X86_STC:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void find_live_flags(struct t1_ctx *x)
+{
+    bool live = true; /* whoever comes next may want them */
+    x->live[x->count] = true;
+    for (unsigned i = x->count; i-- > 0;) {
+        const struct x86_opinfo *info = x->insns[i].info;
+        if (info->op != X86_DATA)
+            live |= !is_flag_neutral(info->op);
+        else if (info->flags == FL_R || info->flags == FL_RW)
+            live = true;
+        else if (info->flags == FL_W)
+            live = false;
+        x->live[i] = live;
+    }
+}
+
+/* ---- entries ---- */
+
+static void put_poll(struct t1_ctx *x)
+{
+    struct host_mem requests = CPU_FIELD(x, requests), mask = CPU_FIELD(x, poll_mask);
+    put_op_mem(&x->e, 0x8b, false, H_R14, &requests);
+    put_op_mem(&x->e, 0x23, false, H_R14, &mask);
+    struct t1_cold *cold = t1_add_cold(x, COLD_POLL, put_jcc(&x->e, CC_NE, 0));
+    if (cold)
+        cold->record = x->code;
+}
+
+static void put_entries(struct t1_ctx *x)
+{
+    struct emit *e = &x->e;
+    struct host_mem page = CPU_FIELD(x, page);
+    uint64_t *entries = x->code->entries;
+    uint8_t *over = NULL;
+
+    entries[T1_ENTRY_JUMP] = emit_run(e);
+    put_op_mem(e, 0x8b, true, H_R14, &(struct host_mem){H_R15, H_NONE, 0, 0});
+    put_lea(e, true, H_R14, &(struct host_mem){H_R14, H_NONE, 0, -(int32_t)x->page_offset});
+    put_op_mem(e, 0x89, true, H_R14, &page);
+    if (x->live[0]) {
+        over = put_jmp(e, 0);
+        entries[T1_POLL_FLAGS] = emit_run(e);
+        t1_put_save(x);
+        patch_rel32(over, e->run, emit_run(e));
+    }
+    entries[T1_POLL_ENV] = emit_run(e);
+    put_poll(x);
+    entries[T1_ENTRY_ENV] = emit_run(e);
+    if (x->live[0])
+        t1_put_restore(x);
+    else
+        entries[T1_POLL_FLAGS] = entries[T1_POLL_ENV];
+    entries[T1_ENTRY_FLAGS] = emit_run(e);
+    x->flags = x->live[0] ? F_HOST : F_DEAD;
+}
+
+/* ---- what is rarely run ---- */
+
+static void put_cold(struct t1_ctx *x, const struct t1_cold *cold)
+{
+    struct emit *e = &x->e;
+
+    if (cold->fix)
+        patch_rel32(cold->fix, e->run, emit_run(e));
+    switch ((enum t1_cold_kind)cold->kind) {
+    case COLD_MISS:
+        t1_put_lea(x, &cold->ea, true);
+        put_mov_imm(e, H_R15, (uint64_t)cold->record);
+        put_jmp(e, x->t->stubs[T1_STUB_MISS]);
+        break;
+    case COLD_SIDE:
+        if (cold->save_flags)
+            t1_put_save(x);
+        put_mov_imm(e, H_R15, (uint64_t)cold->record);
+        put_jmp(e, x->t->stubs[T1_STUB_SIDE]);
+        break;
+    case COLD_POLL:
+        put_mov_imm(e, H_R15, (uint64_t)cold->record);
+        put_jmp(e, x->t->stubs[T1_STUB_POLL]);
+        break;
+    case COLD_FPU:
+        put_mov_imm(e, H_R15, cold->back);
+        put_jmp(e, x->t->stubs[T1_STUB_FPU]);
+        break;
+    case COLD_LINK:
+        ((struct t1_link *)cold->record)->stub = emit_run(e);
+        if (cold->save_flags)
+            t1_put_save(x);
+        put_mov_imm(e, H_R14, (uint64_t)cold->record);
+        put_jmp(e, x->t->stubs[T1_STUB_LINK]);
+        break;
+    case COLD_JUMP:
+        t1_put_far_branch(x, cold);
+        break;
+    }
+}
+
+void t1_hand_over(struct t1_ctx *x, uint8_t *fix)
+{
+    struct t1_cold *cold = t1_add_cold(x, COLD_SIDE, fix);
+    if (!cold)
+        return;
+    cold->record = t1_access_record(x);
+    cold->save_flags = x->flags == F_HOST;
+}
+
+/* ---- the block ---- */
+
+/* The block's instructions once more; false: its bytes are no longer what they were. */
+static bool decode(struct t1_ctx *x)
+{
+    const struct block *b = x->b;
+    struct x86_decode_env env = {
+        .code = x->code64 ? X86_CODE64 : X86_CODE32,
+        .features = &x->c->soft->model.features,
+    };
+    const uint8_t *bytes = x->c->soft->ram->host + b->ram_offset;
+    unsigned at = 0;
+
+    for (x->count = 0; x->count < b->count; x->count++) {
+        struct x86_insn *in = &x->insns[x->count];
+        if (at >= b->len || x86_decode(&env, bytes + at, b->len - at, in) != X86_DECODE_OK)
+            return false;
+        /* Lockstep cannot compare what is random. */
+        if (x->c->check &&
+            (in->info->feature == X86_FEAT_RDRAND || in->info->feature == X86_FEAT_RDSEED))
+            return false;
+        x->at[x->count] = (uint16_t)at;
+        at += in->len;
+    }
+    x->at[x->count] = (uint16_t)at;
+    return at == b->len;
+}
+
+/* Is there anything before T0 has to take over? */
+static bool begins_well(struct t1_ctx *x)
+{
+    uint8_t *at = x->e.at;
+    uint32_t data_used = x->t->data_used;
+    x->i = 0;
+    bool ok = t1_move(x, &x->insns[0]);
+    x->e.at = at;
+    x->t->data_used = data_used;
+    x->cold_count = 0;
+    x->ended = x->fpu_known = false;
+    x->share_base = X86_NO_REG;
+    return ok;
+}
+
+bool t1_translate(struct cpu *c, struct block *b)
+{
+    static __thread struct t1_ctx ctx;
+    struct t1_ctx *x = &ctx;
+    struct t1 *t = c->t1;
+
+    if (!(b->mode & (MODE_CODE64 | MODE_FLAT)) || b->mode & MODE_SINGLE ||
+        b->ram_offset == NO_RAM || !t1_has_room(t))
+        return false;
+    fpu_save(c); /* the decoder is ordinary code: it may use vector registers */
+    x->c = c;
+    x->t = t;
+    x->b = b;
+    x->code64 = b->mode & MODE_CODE64;
+    x->page_offset = (unsigned)(b->ram_offset & PAGE_MASK);
+    x->cold_count = 0;
+    x->overflow = x->ended = x->fpu_known = false;
+    x->share_base = X86_NO_REG;
+    x->e = (struct emit){
+        .at = t->rw + t->used, .end = t->rw + t->used + KIB(60), .run = t->rx - t->rw};
+    if (!decode(x))
+        return false;
+    find_live_flags(x);
+    uint32_t data_used = t->data_used;
+    x->code = t1_record(x, (unsigned)(sizeof(struct t1_code) + x->count * sizeof(uint32_t)));
+    *x->code = (struct t1_code){.block = b, .begin = emit_run(&x->e)};
+    x->flags = F_HOST;
+    if (!begins_well(x)) {
+        t->data_used = data_used;
+        return false;
+    }
+
+    put_entries(x);
+    for (x->i = 0; x->i < x->count && !x->ended; x->i++) {
+        x->code->at[x->i] = (uint32_t)(emit_run(&x->e) - x->code->begin);
+        if (t1_move(x, &x->insns[x->i]))
+            continue;
+        t1_hand_over(x, put_jmp(&x->e, 0));
+        x->ended = true;
+    }
+    for (unsigned i = x->i; i < x->count; i++)
+        x->code->at[i] = (uint32_t)(emit_run(&x->e) - x->code->begin);
+    if (!x->ended) {
+        x->i = x->count - 1;
+        t1_put_exit(x, x->page_offset + b->len);
+    }
+    for (unsigned i = 0; i < x->cold_count; i++)
+        put_cold(x, &x->cold[i]);
+    if (x->overflow || x->e.overflow) {
+        t->data_used = data_used;
+        return false;
+    }
+    x->code->end = emit_run(&x->e);
+    t->codes[t->code_count++] = x->code;
+    t->used = (uint32_t)align_up((uint64_t)(x->e.at - t->rw), 16);
+    b->code = x->code;
+    return true;
+}

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The translator's flags and control flow.
+ *
+ * A jump within the page becomes a direct jump as soon as its target is translated: the page is
+ * the one that runs, whatever its address. Any other jump looks its linear target up in the jump
+ * slots, whose keys stand for mode and translations.
+ */
+#include "cpu/soft/t1.h"
+
+#define SLOT_SHIFT 5 /* of struct jump_slot */
+_Static_assert(sizeof(struct jump_slot) == 1 << SLOT_SHIFT, "the index is shifted by this");
+
+/* ---- flags ---- */
+
+/* r14 is used for a moment. */
+void t1_put_save(struct t1_ctx *x)
+{
+    struct host_mem aflags = CPU_FIELD(x, aflags);
+    put_op_reg(&x->e, 0x8b, true, H_R14, H_RAX);
+    PUT(&x->e, 0x9f, 0x0f, 0x90, 0xc0, 0x66); /* lahf; seto al; mov [aflags], ax */
+    put_op_mem(&x->e, 0x89, false, H_RAX, &aflags);
+    put_op_reg(&x->e, 0x8b, true, H_RAX, H_R14);
+}
+
+void t1_put_restore(struct t1_ctx *x)
+{
+    struct host_mem aflags = CPU_FIELD(x, aflags), rax = CPU_FIELD(x, t1_restore);
+    put_op_mem(&x->e, 0x89, true, H_RAX, &rax);
+    put_op_mem(&x->e, 0x0fb7, false, H_RAX, &aflags);
+    PUT(&x->e, 0x04, 0x7f, 0x9e); /* add al, 0x7f; sahf */
+    put_op_mem(&x->e, 0x8b, true, H_RAX, &rax);
+}
+
+void t1_want_flags(struct t1_ctx *x)
+{
+    if (x->flags != F_ENV)
+        return;
+    t1_put_restore(x);
+    x->flags = F_BOTH;
+}
+
+void t1_keep_flags(struct t1_ctx *x)
+{
+    if (!x->live[x->i]) {
+        x->flags = F_DEAD;
+        return;
+    }
+    if (x->flags == F_HOST)
+        t1_put_save(x);
+    x->flags = F_ENV;
+}
+
+/* They will be wanted where only cpu->aflags counts. */
+static void flags_to_env(struct t1_ctx *x)
+{
+    if (x->flags != F_HOST)
+        return;
+    t1_put_save(x);
+    x->flags = F_BOTH;
+}
+
+/* ---- leaving ---- */
+
+static bool in_page(int64_t target)
+{
+    return target >= 0 && target <= (int64_t)PAGE_MASK;
+}
+
+/* `fix` is a displacement by which control goes to an offset from the page's start. */
+static void branch(struct t1_ctx *x, uint8_t *fix, int64_t target)
+{
+    struct t1_cold *cold;
+
+    if (!in_page(target)) {
+        cold = t1_add_cold(x, COLD_JUMP, fix);
+        if (!cold)
+            return;
+        cold->target = target;
+        cold->save_flags = x->flags == F_HOST;
+        return;
+    }
+    struct t1_link *link = t1_record(x, sizeof(*link));
+    cold = t1_add_cold(x, COLD_LINK, fix);
+    if (!link || !cold)
+        return;
+    bool host = x->flags == F_HOST || x->flags == F_BOTH;
+    bool back = target <= (int64_t)(x->page_offset + x->at[x->i]);
+    *link = (struct t1_link){.patch = fix, .from = x->code, .target = (int32_t)target};
+    link->entry =
+        host ? (back ? T1_POLL_FLAGS : T1_ENTRY_FLAGS) : (back ? T1_POLL_ENV : T1_ENTRY_ENV);
+    cold->record = link;
+    cold->save_flags = x->flags == F_HOST;
+}
+
+static void put_page_address(struct t1_ctx *x, int64_t offset)
+{
+    struct host_mem page = CPU_FIELD(x, page);
+    put_op_mem(&x->e, 0x8b, true, H_R14, &page);
+    put_lea(&x->e, x->code64, H_R14, &(struct host_mem){H_R14, H_NONE, 0, (int32_t)offset});
+}
+
+/* Through a jump slot to the linear address in r14; EFLAGS are used, cpu->aflags counts. */
+static void put_lookup(struct t1_ctx *x, int32_t undo)
+{
+    struct emit *e = &x->e;
+    struct host_mem jumps = CPU_FIELD(x, jumps), key = CPU_FIELD(x, jump_key);
+    struct host_mem slot = {H_R15, H_NONE, 0, 0};
+    struct t1_access *a = t1_access_record(x);
+
+    put_op_reg(e, 0x8b, false, H_R15, H_R14);
+    PUT(e, 0x41, 0xc1, 0xe7, SLOT_SHIFT, 0x41, 0x81, 0xe7); /* shl r15d; and r15d */
+    put_le(e, (JUMP_SLOTS - 1) << SLOT_SHIFT, 4);
+    put_op_mem(e, 0x03, true, H_R15, &jumps);
+    put_op_mem(e, 0x3b, true, H_R14, &slot);
+    uint8_t *other = put_jcc(e, CC_NE, 0);
+    put_op_mem(e, 0x8b, true, H_R14, &key);
+    slot.disp = offsetof(struct jump_slot, key);
+    put_op_mem(e, 0x3b, true, H_R14, &slot);
+    uint8_t *stale = put_jcc(e, CC_NE, 0);
+    slot.disp = offsetof(struct jump_slot, code);
+    put_op_mem(e, 0xff, false, 4, &slot);
+
+    patch_rel32(stale, e->run, emit_run(e));
+    slot.disp = offsetof(struct jump_slot, lin);
+    put_op_mem(e, 0x8b, true, H_R14, &slot);
+    patch_rel32(other, e->run, emit_run(e));
+    if (a)
+        a->undo = undo;
+    put_mov_imm(e, H_R15, (uint64_t)a);
+    put_jmp(e, x->t->stubs[T1_STUB_JUMP]);
+}
+
+void t1_put_exit(struct t1_ctx *x, int64_t target)
+{
+    if (in_page(target)) {
+        branch(x, put_jmp(&x->e, 0), target);
+    } else {
+        flags_to_env(x);
+        put_page_address(x, target);
+        put_lookup(x, 0);
+    }
+    x->ended = true;
+}
+
+void t1_put_jump(struct t1_ctx *x, int32_t undo)
+{
+    put_lookup(x, undo);
+    x->ended = true;
+}
+
+void t1_put_far_branch(struct t1_ctx *x, const struct t1_cold *cold)
+{
+    if (cold->save_flags)
+        t1_put_save(x);
+    put_page_address(x, cold->target);
+    put_lookup(x, 0);
+}
+
+/* ---- instructions ---- */
+
+static int64_t next_offset(const struct t1_ctx *x)
+{
+    return x->page_offset + x->at[x->i + 1];
+}
+
+static int64_t target_of(const struct t1_ctx *x, const struct x86_insn *in)
+{
+    return next_offset(x) + (int64_t)in->imm;
+}
+
+/* Operand size 16 would cut the target. */
+static bool is_full(const struct t1_ctx *x, const struct x86_insn *in)
+{
+    return x->code64 || in->op_bytes == 4;
+}
+
+static bool conditional(struct t1_ctx *x, const struct x86_insn *in)
+{
+    if (!is_full(x, in))
+        return false;
+    t1_want_flags(x);
+    branch(x, put_jcc(&x->e, in->opcode & 15, 0), target_of(x, in));
+    t1_put_exit(x, next_offset(x));
+    return true;
+}
+
+static bool jump(struct t1_ctx *x, const struct x86_insn *in)
+{
+    if (!is_full(x, in))
+        return false;
+    t1_put_exit(x, target_of(x, in));
+    return true;
+}
+
+static bool call(struct t1_ctx *x, const struct x86_insn *in)
+{
+    if (!t1_stack_size(x, in))
+        return false;
+    t1_keep_flags(x);
+    put_page_address(x, next_offset(x));
+    if (!t1_push_scratch(x, in->op_bytes))
+        return false;
+    t1_put_exit(x, target_of(x, in));
+    return true;
+}
+
+/* The operand of an indirect jump or call to r14. */
+static bool load_target(struct t1_ctx *x, const struct x86_insn *in)
+{
+    struct host_mem m;
+    struct t1_ea ea;
+
+    if (in->mem) {
+        if (!t1_ea(x, in, &ea) || !t1_mem(x, &ea, in->op_bytes, false, &m))
+            return false;
+        put_op_mem(&x->e, 0x8b, x->code64, H_R14, &m);
+    } else if (in->rm >= X86_R14) {
+        m = cpu_mem(x->c, offsetof(struct cpu, gpr) + 8 * in->rm);
+        put_op_mem(&x->e, 0x8b, true, H_R14, &m);
+    } else {
+        put_op_reg(&x->e, 0x8b, true, H_R14, in->rm);
+    }
+    return true;
+}
+
+static bool jump_indirect(struct t1_ctx *x, const struct x86_insn *in)
+{
+    if (!t1_stack_size(x, in))
+        return false;
+    flags_to_env(x);
+    if (!load_target(x, in))
+        return false;
+    t1_put_jump(x, 0);
+    return true;
+}
+
+static bool call_indirect(struct t1_ctx *x, const struct x86_insn *in)
+{
+    struct host_mem target = CPU_FIELD(x, t1_keep[1]);
+
+    if (!t1_stack_size(x, in))
+        return false;
+    flags_to_env(x);
+    if (!load_target(x, in))
+        return false;
+    put_op_mem(&x->e, 0x89, true, H_R14, &target);
+    put_page_address(x, next_offset(x));
+    if (!t1_push_scratch(x, in->op_bytes))
+        return false;
+    put_op_mem(&x->e, 0x8b, true, H_R14, &target);
+    t1_put_jump(x, -(int32_t)in->op_bytes);
+    return true;
+}
+
+static bool ret(struct t1_ctx *x, const struct x86_insn *in)
+{
+    struct t1_ea ea = {X86_RSP, X86_NO_REG, 0, X86_NO_REG, x->code64 ? 8 : 4, 0};
+    int32_t by = in->op_bytes + (int32_t)in->imm;
+    struct host_mem m;
+
+    if (!t1_stack_size(x, in))
+        return false;
+    flags_to_env(x);
+    if (!t1_mem(x, &ea, in->op_bytes, false, &m))
+        return false;
+    put_op_mem(&x->e, 0x8b, x->code64, H_R14, &m);
+    put_op_mem(&x->e, 0x8d, x->code64, H_RSP, &(struct host_mem){H_RSP, H_NONE, 0, by});
+    t1_put_jump(x, by);
+    return true;
+}
+
+/* JRCXZ or JECXZ over a jump, or LOOP: no flags are used. */
+static bool count_branch(struct t1_ctx *x, const struct x86_insn *in, bool loop)
+{
+    struct emit *e = &x->e;
+
+    if (!is_full(x, in) || in->addr_bytes == 2)
+        return false;
+    if (loop)
+        put_op_mem(e, 0x8d, in->addr_bytes == 8, H_RCX, &(struct host_mem){H_RCX, H_NONE, 0, -1});
+    if (in->addr_bytes == 4)
+        put8(e, 0x67);
+    put8(e, 0xe3);
+    put8(e, loop ? 5 : 2);
+    if (!loop)
+        PUT(e, 0xeb, 5); /* jmp over the next */
+    branch(x, put_jmp(e, 0), target_of(x, in));
+    t1_put_exit(x, next_offset(x));
+    return true;
+}
+
+/* CLC, STC, CMC, SAHF, LAHF work on the host's flags as they do on the guest's. */
+static bool flag_operation(struct t1_ctx *x, const struct x86_insn *in)
+{
+    t1_want_flags(x);
+    put8(&x->e, in->opcode);
+    if (in->info->op == X86_LAHF)
+        t1_wrote(x, X86_RAX);
+    else
+        x->flags = F_HOST;
+    return true;
+}
+
+bool t1_flow(struct t1_ctx *x, const struct x86_insn *in)
+{
+    switch (in->info->op) {
+    case X86_JCC:
+        return conditional(x, in);
+    case X86_JMP:
+        return jump(x, in);
+    case X86_CALL:
+        return call(x, in);
+    case X86_JMP_RM:
+        return jump_indirect(x, in);
+    case X86_CALL_RM:
+        return call_indirect(x, in);
+    case X86_RET:
+        return ret(x, in);
+    case X86_JCXZ:
+        return count_branch(x, in, false);
+    case X86_LOOP:
+        return count_branch(x, in, true);
+    case X86_CLC:
+    case X86_STC:
+    case X86_CMC:
+    case X86_SAHF:
+    case X86_LAHF:
+        return flag_operation(x, in);
+    default:
+        return false;
+    }
+}

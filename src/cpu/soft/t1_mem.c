@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The translator's memory accesses: effective address, soft TLB, host operand.
+ */
+#include "cpu/soft/t1.h"
+
+#define ENTRY_SHIFT 5 /* of struct tlb_entry */
+_Static_assert(sizeof(struct tlb_entry) == 1 << ENTRY_SHIFT, "the index is shifted by this");
+_Static_assert(offsetof(struct tlb_table, entries) == 0, "cpu->tlb is the entries' address");
+
+static const struct host_mem scratch = {H_R14, H_R15, 0, 0};
+
+bool t1_ea(struct t1_ctx *x, const struct x86_insn *in, struct t1_ea *ret)
+{
+    *ret = (struct t1_ea){in->base, in->index, in->scale, X86_NO_REG, in->addr_bytes, in->disp};
+    if (in->addr_bytes == 2)
+        return false;
+    if (in->base == X86_RIP_REG)
+        ret->disp += x->page_offset + x->at[x->i] + in->len;
+    if (in->seg == X86_FS || in->seg == X86_GS) {
+        ret->seg = in->seg;
+        return x->code64 || x->b->mode & (in->seg == X86_FS ? MODE_FS_FLAT : MODE_GS_FLAT);
+    }
+    return x->code64 || in->seg != X86_CS; /* which cannot be written to */
+}
+
+static unsigned host_of(struct t1_ctx *x, unsigned guest, unsigned spare)
+{
+    if (guest == X86_NO_REG)
+        return H_NONE;
+    if (guest < X86_R14)
+        return guest;
+    struct host_mem m = cpu_mem(x->c, offsetof(struct cpu, gpr) + 8 * guest);
+    put_op_mem(&x->e, 0x8b, true, spare, &m);
+    return spare;
+}
+
+void t1_put_lea(struct t1_ctx *x, const struct t1_ea *ea, bool with_segment)
+{
+    bool wide = ea->bytes == 8;
+
+    if (ea->base == X86_RIP_REG) {
+        struct host_mem page = CPU_FIELD(x, page);
+        put_op_mem(&x->e, 0x8b, true, H_R14, &page);
+        put_lea(&x->e, wide, H_R14, &(struct host_mem){H_R14, H_NONE, 0, (int32_t)ea->disp});
+    } else if (ea->base == X86_NO_REG && ea->index == X86_NO_REG) {
+        put_mov_imm(&x->e, H_R14, wide ? (uint64_t)ea->disp : (uint32_t)ea->disp);
+    } else {
+        struct host_mem m = {.scale = ea->scale, .disp = (int32_t)ea->disp};
+        m.base = (uint8_t)host_of(x, ea->base, H_R14);
+        m.index = (uint8_t)host_of(x, ea->index, H_R15);
+        put_lea(&x->e, wide, H_R14, &m);
+    }
+    if (with_segment && ea->seg != X86_NO_REG) {
+        struct host_mem base =
+            cpu_mem(x->c, offsetof(struct cpu, seg[0].base) + sizeof(struct seg) * ea->seg);
+        put_op_mem(&x->e, 0x03, x->code64, H_R14, &base);
+    }
+}
+
+/* Nothing but a base that is in a host register of its own. */
+static bool is_simple(const struct t1_ctx *x, const struct t1_ea *ea)
+{
+    return x->code64 && ea->bytes == 8 && ea->base < X86_R14 && ea->index == X86_NO_REG &&
+           ea->seg == X86_NO_REG;
+}
+
+bool t1_mem(struct t1_ctx *x, const struct t1_ea *ea, unsigned size, bool write,
+            struct host_mem *ret)
+{
+    struct emit *e = &x->e;
+    bool simple = is_simple(x, ea);
+    int32_t disp = (int32_t)ea->disp;
+
+    if (!size || size > 64)
+        return false;
+    if (simple && x->share_base == ea->base && disp >= x->share_lo &&
+        disp + (int32_t)size <= x->share_hi && (!write || x->share_write)) {
+        *ret = (struct host_mem){ea->base, H_R15, 0, disp};
+        return true;
+    }
+    t1_keep_flags(x);
+    struct t1_access *a = t1_access_record(x);
+    if (!a)
+        return false;
+    a->retry = emit_run(e);
+    a->size = (uint16_t)size;
+    a->write = a->own_write = write;
+    t1_put_lea(x, ea, true);
+    put_op_reg(e, 0x8b, false, H_R15, H_R14);
+    PUT(e, 0x41, 0xc1, 0xef, 12 - ENTRY_SHIFT); /* shr r15d */
+    PUT(e, 0x41, 0x81, 0xe7);                   /* and r15d */
+    put_le(e, (TLB_ENTRIES - 1) << ENTRY_SHIFT, 4);
+    struct host_mem tlb = CPU_FIELD(x, tlb);
+    put_op_mem(e, 0x03, true, H_R15, &tlb);
+    put_op_mem(e, 0x33, true, H_R14,
+               &(struct host_mem){H_R15, H_NONE, 0, write ? (int32_t)sizeof(uint64_t) : 0});
+    PUT(e, 0x49, 0x81, 0xfe); /* cmp r14, 4096 - size */
+    put_le(e, PAGE_MASK + 1 - size, 4);
+    struct t1_cold *cold = t1_add_cold(x, COLD_MISS, put_jcc(e, CC_A, 0));
+    if (cold) {
+        cold->ea = *ea;
+        cold->record = a;
+    }
+    size_t field = simple ? offsetof(struct tlb_entry, addend) : offsetof(struct tlb_entry, page);
+    put_op_mem(e, 0x8b, true, H_R15, &(struct host_mem){H_R15, H_NONE, 0, (int32_t)field});
+    x->share_base = simple && !x->c->soft->options.no_share ? ea->base : X86_NO_REG;
+    x->share_write = write;
+    x->share_lo = disp;
+    x->share_hi = disp + (int32_t)size;
+    *ret = simple ? (struct host_mem){ea->base, H_R15, 0, disp} : scratch;
+    return true;
+}
+
+void t1_collapse(struct t1_ctx *x, struct host_mem *m)
+{
+    put_lea(&x->e, true, H_R15, m);
+    *m = (struct host_mem){H_R15, H_NONE, 0, 0};
+    x->share_base = X86_NO_REG;
+}
+
+void t1_wrote(struct t1_ctx *x, unsigned reg)
+{
+    if (x->share_base == reg)
+        x->share_base = X86_NO_REG;
+}
