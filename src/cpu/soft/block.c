@@ -85,21 +85,26 @@ void jumps_flush(struct cpu *c)
     jumps_update(c);
 }
 
+static void set_jump_key(struct cpu *c, uint64_t key)
+{
+    c->jump_key = key;
+    c->jump_hash = (uint32_t)key * 0x9e3779b1u; /* processes have code at the same addresses */
+}
+
 void jumps_update(struct cpu *c)
 {
     uint64_t space = tlb_fetch_space(c);
-    struct jump_key *k = &c->jump_keys[(space * 7 + (c->mode ^ c->mode >> 6)) % JUMP_KEYS];
+    unsigned set = (unsigned)(space ^ c->mode ^ c->mode >> 6) % JUMP_KEY_SETS;
+    struct jump_key *k = c->jump_keys[set];
 
-    if (UNLIKELY(k->space != space || k->mode != c->mode || !k->key))
-        *k = (struct jump_key){.space = space, .mode = c->mode, .key = ++c->jump_keys_given};
-    c->jump_key = k->key;
-}
-
-static void forget_slots(struct cpu *c, const struct block *b)
-{
-    for (uint64_t at = b->ram_offset & PAGE_MASK; at < JUMP_SLOTS; at += PAGE_MASK + 1)
-        if (c->jumps[at].block == b)
-            c->jumps[at].key = 0;
+    for (unsigned way = 0; way < JUMP_KEY_WAYS; way++)
+        if (LIKELY(k[way].space == space && k[way].mode == c->mode && k[way].key)) {
+            set_jump_key(c, k[way].key);
+            return;
+        }
+    set_jump_key(c, ++c->stats[STAT_KEYS]);
+    k[c->jump_key % JUMP_KEY_WAYS] =
+        (struct jump_key){.space = space, .mode = c->mode, .key = c->jump_key};
 }
 
 /* ---- decoding ---- */
@@ -135,59 +140,69 @@ static void fetch_bytes(struct cpu *c, const struct fetch_page *page, unsigned o
                            : (uint8_t)out_mmio_read(c, page->gpa + offset + i, 1);
 }
 
-/* Fill a block with the one instruction at RIP, wherever its bytes lie. */
-static struct block *single_block(struct cpu *c, const struct fetch_page *page, uint64_t lin)
+/* The instruction at RIP, wherever its bytes lie; false: a fault is pending. */
+static bool decode_one(struct cpu *c, const struct fetch_page *page, uint64_t lin,
+                       struct fetch_page *ret_next, struct x86_insn *ret_insn)
 {
-    struct block *b = (struct block *)align_up((uint64_t)c->blocks->scratch, 64);
     struct x86_decode_env env = decode_env(c);
-    struct x86_insn in;
     uint8_t bytes[16];
     unsigned offset = (unsigned)(lin & PAGE_MASK);
     unsigned have = MIN(15u, (unsigned)PAGE_MASK + 1 - offset);
 
     fpu_save(c); /* the decoder is ordinary code: it may use vector registers */
-    b->ram_offset = NO_RAM;
-    b->mode = c->mode;
-    b->dead = false;
-    b->code = NULL;
+    ret_next->host = NULL;
     fetch_bytes(c, page, offset, bytes, have);
-    enum x86_decode_result r = x86_decode(&env, bytes, have, &in);
+    enum x86_decode_result r = x86_decode(&env, bytes, have, ret_insn);
     if (r == X86_DECODE_MORE && have < 15) {
-        struct fetch_page next;
         uint64_t next_lin = lin + have;
         if (!(c->mode & MODE_CODE64))
             next_lin = (uint32_t)next_lin;
         if (!within_cs(c, c->rip, have + 1)) {
             raise_fault(c, VEC_GP, 0);
-            return NULL;
+            return false;
         }
-        if (!fetch_translate(c, next_lin, &next))
-            return NULL;
-        fetch_bytes(c, &next, 0, bytes + have, 15 - have);
-        r = x86_decode(&env, bytes, 15, &in);
-    }
-    if (r == X86_DECODE_MORE || r == X86_DECODE_LONG) {
-        raise_fault(c, VEC_GP, 0);
-        return NULL;
+        if (!fetch_translate(c, next_lin, ret_next))
+            return false;
+        fetch_bytes(c, ret_next, 0, bytes + have, 15 - have);
+        r = x86_decode(&env, bytes, 15, ret_insn);
     }
     if (r == X86_DECODE_UD) {
         raise_fault(c, VEC_UD, 0);
-        return NULL;
+        return false;
     }
-    if (!within_cs(c, c->rip, in.len)) {
+    if (r != X86_DECODE_OK || !within_cs(c, c->rip, ret_insn->len)) {
         raise_fault(c, VEC_GP, 0);
-        return NULL;
+        return false;
     }
-    b->len = in.len;
-    if (!uop_build(c, &in, &b->uops[0], 0)) {
-        block_flush(c);
-        if (!uop_build(c, &in, &b->uops[0], 0)) {
-            c->events |= EV_ERROR;
-            return NULL;
-        }
-    }
-    uop_build_end(&b->uops[1], in.len);
-    return b;
+    return true;
+}
+
+static bool fill_single(struct cpu *c, struct block *b, const struct x86_insn *in)
+{
+    b->ram_offset = b->ram_offset2 = NO_RAM;
+    b->mode = c->mode;
+    b->len = in->len;
+    b->count = 1;
+    b->runs = 0;
+    b->dead = false;
+    b->code = NULL;
+    if (!uop_build(c, in, &b->uops[0], 0))
+        return false;
+    uop_build_end(&b->uops[1], in->len);
+    return true;
+}
+
+/* A block of the one instruction at RIP that is not kept. */
+static struct block *scratch_block(struct cpu *c, const struct x86_insn *in)
+{
+    struct block *b = (struct block *)align_up((uint64_t)c->blocks->scratch, 64);
+    if (fill_single(c, b, in))
+        return b;
+    block_flush(c);
+    if (fill_single(c, b, in))
+        return b;
+    c->events |= EV_ERROR;
+    return NULL;
 }
 
 /* This page now holds decoded code: stores to it must be seen by everybody. */
@@ -227,6 +242,66 @@ static uint64_t granule_bits(uint64_t offset, uint64_t len_bytes)
     return (~0ULL >> (63 - (last - first))) << first;
 }
 
+/* Make the block known at its place. */
+static void keep_block(struct cpu *c, struct block *b)
+{
+    struct block_cache *bc = c->blocks;
+    uint64_t page = b->ram_offset >> RAM_PAGE_SHIFT;
+    unsigned slot = hash_of(b->ram_offset, b->mode);
+    unsigned first = (unsigned)MIN((uint64_t)b->len, PAGE_MASK + 1 - (b->ram_offset & PAGE_MASK));
+
+    b->hash_next = bc->hash[slot];
+    bc->hash[slot] = b;
+    b->page_next[0] = bc->pages[page];
+    bc->pages[page] = b;
+    atomic_fetch_or(&c->soft->granules[page], granule_bits(b->ram_offset, first));
+    if (b->ram_offset2 == NO_RAM)
+        return;
+    page = b->ram_offset2 >> RAM_PAGE_SHIFT;
+    b->page_next[1] = bc->pages[page];
+    bc->pages[page] = b;
+    atomic_fetch_or(&c->soft->granules[page], granule_bits(b->ram_offset2, b->len - first));
+}
+
+static struct block *take_room(struct cpu *c, unsigned uops)
+{
+    struct block_cache *bc = c->blocks;
+    uint64_t bytes = align_up(sizeof(struct block) + uops * sizeof(struct uop), 64);
+    struct block *b = (struct block *)(bc->arena + bc->used);
+    bc->used += bytes;
+    return b;
+}
+
+/*
+ * A block of the one instruction at RIP: it goes on in the next page, or cannot be told what it
+ * is from this page alone, or does not lie in memory.
+ */
+static struct block *single_block(struct cpu *c, const struct fetch_page *page, uint64_t lin)
+{
+    struct fetch_page next;
+    struct x86_insn in;
+
+    if (!decode_one(c, page, lin, &next, &in))
+        return NULL;
+    uint64_t room = PAGE_MASK + 1 - (lin & PAGE_MASK);
+    if (!page->host || !next.host || in.len <= room || c->mode & MODE_SINGLE)
+        return scratch_block(c, &in);
+    protect_page(c, page->ram_offset);
+    protect_page(c, next.ram_offset);
+    /* Once more: what was there before the pages were watched may have changed. */
+    if (!decode_one(c, page, lin, &next, &in) || !next.host || in.len <= room)
+        return has_fault(c) ? NULL : scratch_block(c, &in);
+    struct block *b = take_room(c, 2);
+    if (!fill_single(c, b, &in)) {
+        c->thunks_full = true;
+        return scratch_block(c, &in);
+    }
+    b->ram_offset = page->ram_offset + (lin & PAGE_MASK);
+    b->ram_offset2 = next.ram_offset;
+    keep_block(c, b);
+    return b;
+}
+
 static bool ends_block(const struct x86_insn *in)
 {
     return in->info->attrs & ATTR_END;
@@ -240,13 +315,14 @@ static struct block *build_block(struct cpu *c, const struct fetch_page *page, u
     unsigned max = c->mode & MODE_SINGLE ? 1 : BLOCK_UOPS;
     struct x86_decode_env env = decode_env(c);
 
-    fpu_save(c); /* as in single_block() */
+    fpu_save(c); /* as in decode_one() */
     if (bc->used + room > ARENA_BYTES || c->thunks_full || c->t1->full)
         block_flush(c);
     protect_page(c, page->ram_offset);
     struct block *b = (struct block *)(bc->arena + bc->used);
     unsigned count = 0, at = 0;
-    bool ended = false;
+    c->stats[STAT_BUILT]++;
+    bool ended = false, after_sti = false;
 
     while (count < max && offset + at < page_end && !ended) {
         struct x86_insn in;
@@ -259,7 +335,9 @@ static struct block *build_block(struct cpu *c, const struct fetch_page *page, u
             c->thunks_full = true;
             break;
         }
-        ended = ends_block(&in);
+        /* Interrupts are looked at between blocks: one instruction after STI (SDM vol. 2, STI). */
+        ended = ends_block(&in) || after_sti;
+        after_sti = in.info->op == X86_STI;
         at += in.len;
         count++;
     }
@@ -267,22 +345,40 @@ static struct block *build_block(struct cpu *c, const struct fetch_page *page, u
         return single_block(c, page, lin);
     uop_build_end(&b->uops[count], at);
     b->ram_offset = page->ram_offset + offset;
+    b->ram_offset2 = NO_RAM;
     b->mode = c->mode;
     b->len = (uint16_t)at;
     b->count = (uint8_t)count;
     b->runs = 0;
     b->dead = false;
     b->code = NULL;
-    bc->used += align_up(sizeof(struct block) + (count + 1) * sizeof(struct uop), 64);
-
-    unsigned slot = hash_of(b->ram_offset, b->mode);
-    b->hash_next = bc->hash[slot];
-    bc->hash[slot] = b;
-    b->page_next = bc->pages[b->ram_offset >> RAM_PAGE_SHIFT];
-    bc->pages[b->ram_offset >> RAM_PAGE_SHIFT] = b;
-    atomic_fetch_or(&c->soft->granules[b->ram_offset >> RAM_PAGE_SHIFT],
-                    granule_bits(b->ram_offset, at));
+    take_room(c, count + 1);
+    keep_block(c, b);
     return b;
+}
+
+const uint8_t *block_bytes(const struct cpu *c, const struct block *b, uint8_t buf[16])
+{
+    const uint8_t *host = c->soft->ram->host;
+    if (b->ram_offset2 == NO_RAM)
+        return host + b->ram_offset;
+    unsigned first = (unsigned)(PAGE_MASK + 1 - (b->ram_offset & PAGE_MASK));
+    copy_bytes(buf, host + b->ram_offset, first);
+    copy_bytes(buf + first, host + b->ram_offset2, b->len - first);
+    return buf;
+}
+
+/* Does the second page of a block lie where the present translations put it? */
+static bool goes_on_here(struct cpu *c, const struct block *b, uint64_t lin)
+{
+    struct fetch_page next;
+    uint64_t next_lin = (lin | PAGE_MASK) + 1;
+
+    if (b->ram_offset2 == NO_RAM)
+        return true;
+    if (!(c->mode & MODE_CODE64))
+        next_lin = (uint32_t)next_lin;
+    return fetch_translate(c, next_lin, &next) && next.host && next.ram_offset == b->ram_offset2;
 }
 
 struct block *block_find(struct cpu *c)
@@ -291,7 +387,8 @@ struct block *block_find(struct cpu *c)
     struct jump_slot *slot = jump_slot(c, lin);
     struct block *b = slot->block;
 
-    if (LIKELY(slot->lin == lin && slot->key == c->jump_key && within_cs(c, c->rip, b->len)))
+    if (LIKELY(slot->lin == lin && slot->key == c->jump_key && !b->dead &&
+               within_cs(c, c->rip, b->len)))
         return b;
     if (!within_cs(c, c->rip, 1)) {
         raise_fault(c, VEC_GP, 0);
@@ -299,14 +396,18 @@ struct block *block_find(struct cpu *c)
     }
 
     struct fetch_page page;
+    c->stats[STAT_FINDS]++;
     if (!fetch_translate(c, lin, &page))
         return NULL;
     if (!page.host)
         return single_block(c, &page, lin);
     uint64_t ram_offset = page.ram_offset + (lin & PAGE_MASK);
     b = c->blocks->hash[hash_of(ram_offset, c->mode)];
-    while (b && (b->ram_offset != ram_offset || b->mode != c->mode))
+    while (b && (b->ram_offset != ram_offset || b->mode != c->mode || !goes_on_here(c, b, lin))) {
+        if (has_fault(c))
+            return NULL;
         b = b->hash_next;
+    }
     if (b && !within_cs(c, c->rip, b->len))
         return single_block(c, &page, lin);
     if (!b)
@@ -326,10 +427,22 @@ static void kill_block(struct cpu *c, struct block *b)
         at = &(*at)->hash_next;
     *at = b->hash_next;
     b->dead = true;
+    c->stats[STAT_KILLED]++;
     t1_forget(c, b);
-    forget_slots(c, b);
     if (b == c->block)
         c->events |= EV_BREAK;
+}
+
+/* Of the bytes of a block those in this page: where they begin, and how many. */
+static uint64_t part_in_page(const struct block *b, uint64_t page, unsigned *ret_len)
+{
+    unsigned first = (unsigned)MIN((uint64_t)b->len, PAGE_MASK + 1 - (b->ram_offset & PAGE_MASK));
+    if (b->ram_offset >> RAM_PAGE_SHIFT == page) {
+        *ret_len = first;
+        return b->ram_offset;
+    }
+    *ret_len = b->len - first;
+    return b->ram_offset2;
 }
 
 static void kill_in_page(struct cpu *c, uint64_t page, uint64_t from, uint64_t end)
@@ -339,12 +452,17 @@ static void kill_in_page(struct cpu *c, uint64_t page, uint64_t from, uint64_t e
 
     while (*at) {
         struct block *b = *at;
-        if (b->ram_offset < end && from < b->ram_offset + b->len) {
-            *at = b->page_next;
+        unsigned len;
+        uint64_t begin = part_in_page(b, page, &len);
+        struct block **next = &b->page_next[b->ram_offset >> RAM_PAGE_SHIFT != page];
+
+        if (!b->dead && begin < end && from < begin + len)
             kill_block(c, b);
+        if (b->dead) { /* now, or through its other page */
+            *at = *next;
         } else {
-            left |= granule_bits(b->ram_offset, b->len);
-            at = &b->page_next;
+            left |= granule_bits(begin, len);
+            at = next;
         }
     }
     if (c->soft->cpu_count > 1)

@@ -55,8 +55,9 @@ struct block {
     uint8_t runs;  /* by T0, until it is translated */
     bool dead;
     struct t1_code *code; /* NULL: not translated */
+    uint64_t ram_offset2; /* where its only instruction goes on in another page; NO_RAM */
     struct block *hash_next;
-    struct block *page_next;
+    struct block *page_next[2]; /* by the page of ram_offset, of ram_offset2 */
     struct uop uops[];
 };
 
@@ -64,7 +65,7 @@ struct block {
 #define RUNS_NEVER UINT8_MAX /* block.runs: it cannot be translated */
 
 /* Where the loop looks first: linear address and mode to block. */
-#define JUMP_SLOTS 8192u
+#define JUMP_SLOTS 32768u
 struct jump_slot {
     uint64_t lin, key;
     uint64_t code; /* of the block, or the way to the loop (t1.h) */
@@ -73,7 +74,7 @@ struct jump_slot {
 
 static inline struct jump_slot *jump_slot(const struct cpu *c, uint64_t lin)
 {
-    return &c->jumps[lin & (JUMP_SLOTS - 1)];
+    return &c->jumps[(lin ^ c->jump_hash) & (JUMP_SLOTS - 1)];
 }
 
 /* Name the valid slots anew after a change of mode or of the fetch space. */
@@ -87,6 +88,8 @@ void block_cache_free(struct cpu *c);
 void block_flush(struct cpu *c);
 /* The block at cpu->rip in the present mode; NULL: a fault is pending. */
 struct block *block_find(struct cpu *c);
+/* Its code bytes, at most 15 when it lies on two pages; buf is used when they do. */
+const uint8_t *block_bytes(const struct cpu *c, const struct block *b, uint8_t buf[16]);
 
 /*
  * This CPU wrote bytes of the store that lie in a page flagged RAM_CODE. Kills what is hit here,

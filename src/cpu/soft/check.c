@@ -310,6 +310,7 @@ void check_block(struct cpu *c, struct block *b)
         b->uops[0].fn(begin_t0(c, b), b->uops);
         return;
     }
+    fpu_load(c); /* so that the image says which parts are in use as it will afterwards */
     fpu_save(c);
     if (k->seed)
         random_trouble(k, c);

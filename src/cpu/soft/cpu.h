@@ -103,7 +103,30 @@ struct jump_key {
     uint64_t space, key;
     uint32_t mode;
 };
-#define JUMP_KEYS 64u
+#define JUMP_KEY_SETS 32u
+#define JUMP_KEY_WAYS 4u
+
+/* What happens how often; cheap enough to be counted always. */
+enum cpu_stat {
+    STAT_T0_BLOCKS, /* run by T0 from their start */
+    STAT_T1_RUNS,   /* translated code was entered */
+    STAT_EXIT,      /* and left: by enum t1_exit from here on */
+    STAT_EXIT_LAST = STAT_EXIT + 5,
+    STAT_FINDS,      /* jump slots filled */
+    STAT_BUILT,      /* blocks decoded */
+    STAT_TRANSLATED, /* blocks */
+    STAT_TRANSLATED_INSNS,
+    STAT_CODE_BYTES, /* made of them */
+    STAT_MISSES,     /* accesses of translated code that the TLB did not have */
+    STAT_MISSES_T0,  /* and that T0 had to do */
+    STAT_CALLS,      /* instructions that T0 did for translated code */
+    STAT_FLUSHES,    /* of all translations of addresses */
+    STAT_SWITCHES,   /* of address spaces */
+    STAT_PAGES,      /* INVLPG and its like */
+    STAT_KEYS,       /* of jump slots */
+    STAT_KILLED,     /* blocks whose code was written */
+    CPU_STATS
+};
 
 struct code_write {
     uint64_t offset, len_bytes;
@@ -154,7 +177,8 @@ struct cpu {
     uint32_t poll_mask;        /* of translated code: requests that end a run of blocks */
     struct tlb_table *tlb;     /* of the present privilege */
     struct jump_slot *jumps;
-    uint64_t jump_key; /* of valid jump slots: names mode and fetch translations */
+    uint64_t jump_key;  /* of valid jump slots: names mode and fetch translations */
+    uint32_t jump_hash; /* goes into their index */
     uint64_t saved_rbx;
 
     /* of translated code alone (t1.h) */
@@ -164,6 +188,7 @@ struct cpu {
     uint64_t t1_keep[2]; /* scratch within one instruction */
     uint64_t t1_target;
     uint64_t t1_restore; /* RAX while flags are put back */
+    bool t1_stopped;     /* the instruction that T0 did has come to its end */
     struct t1 *t1;
 
     int fault_signal;           /* of a thunk: SIGFPE, SIGILL */
@@ -177,13 +202,13 @@ struct cpu {
     struct soft_engine *soft;
     const struct cpu_host *host;
     struct check *check; /* NULL: both tiers are not compared (check.h) */
-    struct jump_key jump_keys[JUMP_KEYS];
-    uint64_t jump_keys_given;
+    struct jump_key jump_keys[JUMP_KEY_SETS][JUMP_KEY_WAYS];
     struct thunk_arena *thunks;
     void *signal_stack;
     bool thunks_full;
     uint8_t sipi_vector;
 
+    uint64_t stats[CPU_STATS];
     struct vcpu vcpu;
     bool running;
     _Atomic bool in_guest; /* within the block loop: requests are looked at soon */

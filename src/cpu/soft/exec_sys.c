@@ -151,11 +151,15 @@ void x_STI(struct cpu *c, const struct uop *u)
         leave_after(c, u);
         return;
     }
-    if (!(c->eflags & FL_IF)) {
+    /* The next instruction of this block, its last, is held from interrupts already. */
+    if (!(c->eflags & FL_IF) && (u[1].fn == x_end || c->mode & MODE_SINGLE)) {
         c->eflags |= FL_IF;
         c->events |= EV_SHADOW;
+        leave_after(c, u);
+        return;
     }
-    leave_after(c, u);
+    c->eflags |= FL_IF;
+    NEXT(c, u);
 }
 
 void x_HLT(struct cpu *c, const struct uop *u)

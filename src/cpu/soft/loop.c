@@ -262,6 +262,7 @@ static void run_block(struct cpu *c)
         t1_run(c, b);
         return;
     }
+    c->stats[STAT_T0_BLOCKS]++;
     c->block = b;
     c->gpr[GPR_RIP] = c->rip;
     b->uops[0].fn(c, b->uops);

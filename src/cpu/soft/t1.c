@@ -20,11 +20,6 @@
 
 static const uint8_t kept_by_c[] = {H_RBX, H_RBP, H_R12, H_R13, H_R14, H_R15};
 
-static bool is_kept(unsigned reg)
-{
-    return reg == H_RBX || reg == H_RBP || reg == H_R12 || reg == H_R13;
-}
-
 static void put_field(struct emit *e, const struct cpu *c, unsigned opcode, unsigned reg, size_t at)
 {
     struct host_mem m = cpu_mem(c, at);
@@ -32,17 +27,17 @@ static void put_field(struct emit *e, const struct cpu *c, unsigned opcode, unsi
 }
 #define FIELD(e, c, opcode, reg, field) put_field(e, c, opcode, reg, offsetof(struct cpu, field))
 
-static void put_gprs(struct emit *e, const struct cpu *c, unsigned opcode, bool all)
+static void put_gprs(struct emit *e, const struct cpu *c, unsigned opcode)
 {
     for (unsigned n = 0; n < H_R14; n++)
-        if (n != H_RSP && (all || !is_kept(n)))
+        if (n != H_RSP)
             put_field(e, c, opcode, n, offsetof(struct cpu, gpr) + 8 * n);
 }
 
 /* The guest's registers to struct cpu, the host's stack back. */
 static void put_out(struct emit *e, const struct cpu *c)
 {
-    put_gprs(e, c, 0x89, true);
+    put_gprs(e, c, 0x89);
     FIELD(e, c, 0x89, H_RSP, gpr[X86_RSP]);
     FIELD(e, c, 0x8b, H_RSP, host_rsp);
 }
@@ -84,22 +79,23 @@ static void put_enter(struct emit *e, const struct cpu *c)
     PUT(e, 0x48, 0x83, 0xec, 8); /* sub rsp, 8 */
     FIELD(e, c, 0x89, H_RSP, host_rsp);
     FIELD(e, c, 0x89, H_RSI, t1_target);
-    put_gprs(e, c, 0x8b, true);
+    put_gprs(e, c, 0x8b);
     FIELD(e, c, 0x8b, H_RSP, gpr[X86_RSP]);
     put_target_jump(e, c);
 }
 
-static void put_miss(struct emit *e, struct cpu *c)
+/* function: uint64_t (struct cpu *, void *r15, uint64_t r14), where to go on */
+static void put_question(struct emit *e, struct cpu *c, enum t1_stub stub, uint64_t function)
 {
     put_out(e, c);
-    c->t1->tails[T1_STUB_MISS] = emit_run(e);
+    c->t1->tails[stub] = emit_run(e);
     put_mov_imm(e, H_RDI, (uint64_t)c);
     PUT(e, 0x4c, 0x89, 0xfe, 0x4c, 0x89, 0xf2); /* mov rsi, r15; mov rdx, r14 */
-    put_mov_imm(e, H_RAX, (uint64_t)t1_miss);
+    put_mov_imm(e, H_RAX, function);
     PUT(e, 0xff, 0xd0, 0x48, 0x85, 0xc0); /* call rax; test rax, rax */
     uint8_t *leave = put_jcc(e, CC_E, 0);
     FIELD(e, c, 0x89, H_RAX, t1_target);
-    put_gprs(e, c, 0x8b, false);
+    put_gprs(e, c, 0x8b);
     FIELD(e, c, 0x8b, H_RSP, gpr[X86_RSP]);
     put_target_jump(e, c);
     patch_rel32(leave, e->run, emit_run(e));
@@ -155,7 +151,10 @@ static void make_stubs(struct cpu *c)
             put_exit_stub(&e, c, T1_STUB_POLL, T1_EXIT_POLL);
             break;
         case T1_STUB_MISS:
-            put_miss(&e, c);
+            put_question(&e, c, T1_STUB_MISS, (uint64_t)t1_miss);
+            break;
+        case T1_STUB_CALL:
+            put_question(&e, c, T1_STUB_CALL, (uint64_t)t1_call);
             break;
         case T1_STUB_FPU:
             put_fpu(&e, c);
@@ -240,6 +239,13 @@ void t1_link(struct cpu *c, struct block *b)
     if (from->mode != b->mode ||
         b->ram_offset != (from->ram_offset & ~PAGE_MASK) + (uint64_t)link->target)
         return;
+    if (b->ram_offset2 != NO_RAM) {
+        /* Where it goes on is for the jump slots to know. */
+        uint64_t by_slot = t1_put_slot_jump(c, link);
+        if (by_slot)
+            patch_rel32(link->patch, c->t1->rx - c->t1->rw, by_slot);
+        return;
+    }
     patch_rel32(link->patch, c->t1->rx - c->t1->rw, b->code->entries[link->entry]);
     link->next = b->code->links_in;
     b->code->links_in = link;
@@ -252,6 +258,12 @@ void t1_forget(struct cpu *c, struct block *b)
     for (struct t1_link *l = b->code->links_in; l; l = l->next)
         patch_rel32(l->patch, c->t1->rx - c->t1->rw, l->stub);
     b->code->links_in = NULL;
+    /* Slots still lead here, each with itself in r15. */
+    struct emit e = {
+        .at = (uint8_t *)(b->code->entries[T1_ENTRY_JUMP] - (uint64_t)(c->t1->rx - c->t1->rw)),
+        .run = c->t1->rx - c->t1->rw};
+    e.end = e.at + 5;
+    put_jmp(&e, c->t1->stubs[T1_STUB_LOOP]);
 }
 
 uint64_t t1_slot_code(const struct cpu *c, const struct block *b)
@@ -275,16 +287,54 @@ static void run_t0(struct cpu *c, struct block *b, unsigned index)
     b->uops[index].fn(c, &b->uops[index]);
 }
 
+/* Straight on at cpu->rip, if nothing is to be looked at: run address, or 0 for the loop. */
+static uint64_t next_code(struct cpu *c)
+{
+    if (c->events | cpu_wanted(c) | c->activity || c->check || c->mode & MODE_SINGLE)
+        return 0;
+    struct block *b = block_find(c);
+    if (!b || !b->code || !is_canonical48(c->gpr[X86_RSP]))
+        return 0;
+    c->page = c->rip & ~PAGE_MASK;
+    c->poll_mask = cpu_poll_mask(c);
+    return b->code->entries[T1_ENTRY_ENV];
+}
+
 uint64_t t1_miss(struct cpu *c, const struct t1_access *a, uint64_t lin)
 {
+    c->stats[STAT_MISSES]++;
     if ((lin & PAGE_MASK) + a->size <= PAGE_MASK + 1) {
         if (slow_host(c, lin, a->size, a->own_write ? ACC_WRITE : ACC_READ) &&
             (a->own_write == a->write || tlb_hit(c->tlb, lin, a->size, true)))
             return a->retry;
         c->events &= ~(uint32_t)EV_FAULT; /* T0 finds it again, at its place */
     }
+    c->stats[STAT_MISSES_T0]++;
     run_t0(c, a->code->block, a->index);
-    return 0;
+    return next_code(c);
+}
+
+static void stop(struct cpu *c, const struct uop *u)
+{
+    (void)u;
+    c->t1_stopped = true;
+}
+
+const struct uop t1_stop = {.fn = stop};
+
+uint64_t t1_call(struct cpu *c, const struct t1_call *call)
+{
+    c->stats[STAT_CALLS]++;
+    c->t1_stopped = false;
+    c->rip = c->gpr[GPR_RIP] = block_rip(c, call->code->block);
+    c->block = call->code->block;
+    call->uops[0].fn(c, call->uops);
+    if (!c->t1_stopped)
+        return next_code(c);
+    if (LIKELY(!c->events && call->back))
+        return call->back;
+    leave_after(c, call->uops);
+    return next_code(c);
 }
 
 static void left_by_jump(struct cpu *c, const struct t1_access *a)
@@ -321,7 +371,10 @@ void t1_run(struct cpu *c, struct block *b)
 
     c->page = c->rip & ~PAGE_MASK;
     c->poll_mask = cpu_poll_mask(c);
-    switch ((enum t1_exit)enter(c, b->code->entries[T1_ENTRY_ENV])) {
+    c->stats[STAT_T1_RUNS]++;
+    enum t1_exit why = enter(c, b->code->entries[T1_ENTRY_ENV]);
+    c->stats[STAT_EXIT + why]++;
+    switch (why) {
     case T1_EXIT_LINK:
         link = (struct t1_link *)c->t1_a;
         c->rip = c->page + (uint64_t)(int64_t)link->target;

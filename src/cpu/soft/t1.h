@@ -38,8 +38,9 @@ struct t1_link {
     uint8_t *patch;       /* its displacement, writable */
     uint64_t stub;        /* run address */
     const struct t1_code *from;
-    int32_t target; /* offset from the page's start */
-    uint8_t entry;  /* enum t1_entry */
+    int32_t target;  /* offset from the page's start */
+    uint8_t entry;   /* enum t1_entry */
+    bool save_flags; /* they are in EFLAGS, and not in cpu->aflags */
 };
 
 /* A memory access of a block, for when it misses. */
@@ -51,6 +52,13 @@ struct t1_access {
     bool write;     /* what the check asks for */
     bool own_write; /* what this instruction does */
     int32_t undo;   /* a jump: what RSP has moved by */
+};
+
+/* An instruction that T0 does in the middle of a block. */
+struct t1_call {
+    struct uop uops[2]; /* it, and one that stops */
+    const struct t1_code *code;
+    uint64_t back; /* run address; 0: the instruction ends the block */
 };
 
 /* The translation of one block. */
@@ -76,6 +84,7 @@ enum t1_stub {
     T1_STUB_SIDE,
     T1_STUB_POLL,
     T1_STUB_MISS,  /* r14: linear address, r15: struct t1_access */
+    T1_STUB_CALL,  /* r15: struct t1_call */
     T1_STUB_FPU,   /* make the vector state live; back to r15 */
     T1_STUB_FAULT, /* on the host's stack */
     T1_STUBS,
@@ -120,6 +129,8 @@ void t1_forget(struct cpu *c, struct block *b);
 void t1_run(struct cpu *c, struct block *b);
 /* For code: a memory access missed. Where to go on, or 0 to leave. */
 uint64_t t1_miss(struct cpu *c, const struct t1_access *access, uint64_t lin);
+/* For code: T0 does one instruction. Where to go on, or 0 to leave. */
+uint64_t t1_call(struct cpu *c, const struct t1_call *call);
 /* Where a jump slot of a block leads. */
 uint64_t t1_slot_code(const struct cpu *c, const struct block *b);
 /* The block that the last jump led to is known now. */
@@ -188,6 +199,8 @@ static inline struct host_mem cpu_mem(const struct cpu *c, size_t offset)
     return (struct host_mem){H_NONE, H_NONE, 0, (int32_t)((uintptr_t)c + offset)};
 }
 
+extern const struct uop t1_stop; /* behind the one uop of a struct t1_call */
+
 void *t1_record(struct t1_ctx *x, unsigned bytes);
 struct t1_cold *t1_add_cold(struct t1_ctx *x, enum t1_cold_kind kind, uint8_t *fix);
 struct t1_access *t1_access_record(struct t1_ctx *x);
@@ -213,6 +226,7 @@ void t1_wrote(struct t1_ctx *x, unsigned reg);
 /* Instructions; false: leave this one to T0. */
 bool t1_move(struct t1_ctx *x, const struct x86_insn *in);
 bool t1_flow(struct t1_ctx *x, const struct x86_insn *in);
+bool t1_system(struct t1_ctx *x, const struct x86_insn *in);
 /* By the displacement `fix` T0 takes over at this instruction. */
 void t1_hand_over(struct t1_ctx *x, uint8_t *fix);
 /* The operand size is the stack's own. */
@@ -220,6 +234,8 @@ bool t1_stack_size(const struct t1_ctx *x, const struct x86_insn *in);
 /* Push r14, size bytes. */
 bool t1_push_scratch(struct t1_ctx *x, unsigned size);
 bool t1_has_room(struct t1 *t);
+/* Code that goes to a link's target through its jump slot: run address, 0 when there is no room. */
+uint64_t t1_put_slot_jump(struct cpu *c, const struct t1_link *link);
 /* Control goes to an offset of this page, or anywhere else by a linear address in r14. */
 void t1_put_exit(struct t1_ctx *x, int64_t target);
 /* The same from COLD_JUMP. */

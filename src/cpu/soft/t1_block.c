@@ -67,6 +67,19 @@ static bool is_flag_neutral(unsigned op)
     case X86_STD:
     case X86_CLC:
     case X86_STC:
+    case X86_CLI:
+    case X86_STI:
+    case X86_SWAPGS:
+    case X86_LFENCE:
+    case X86_MFENCE:
+    case X86_MOV_R_CR:
+    case X86_RDTSC:
+    case X86_RDMSR:
+    case X86_CPUID:
+    case X86_IN_DX:
+    case X86_IN_I:
+    case X86_OUT_DX:
+    case X86_OUT_I:
         return true;
     default:
         return false;
@@ -179,6 +192,24 @@ void t1_hand_over(struct t1_ctx *x, uint8_t *fix)
     cold->save_flags = x->flags == F_HOST;
 }
 
+/* T0 does this instruction and comes back. */
+static void put_call(struct t1_ctx *x)
+{
+    x->t->data_used = (uint32_t)align_up(x->t->data_used, 64);
+    struct t1_call *call = t1_record(x, sizeof(*call));
+
+    if (x->flags == F_HOST)
+        t1_put_save(x);
+    put_mov_imm(&x->e, H_R15, (uint64_t)call);
+    put_jmp(&x->e, x->t->stubs[T1_STUB_CALL]);
+    *call = (struct t1_call){.uops = {x->b->uops[x->i], t1_stop},
+                             .code = x->code,
+                             .back = x->insns[x->i].info->attrs & ATTR_END ? 0 : emit_run(&x->e)};
+    x->flags = F_ENV; /* it may have changed them there */
+    x->fpu_known = false;
+    x->share_base = X86_NO_REG;
+}
+
 /* ---- the block ---- */
 
 /* The block's instructions once more; false: its bytes are no longer what they were. */
@@ -189,7 +220,8 @@ static bool decode(struct t1_ctx *x)
         .code = x->code64 ? X86_CODE64 : X86_CODE32,
         .features = &x->c->soft->model.features,
     };
-    const uint8_t *bytes = x->c->soft->ram->host + b->ram_offset;
+    uint8_t buf[16];
+    const uint8_t *bytes = block_bytes(x->c, b, buf);
     unsigned at = 0;
 
     for (x->count = 0; x->count < b->count; x->count++) {
@@ -205,21 +237,6 @@ static bool decode(struct t1_ctx *x)
     }
     x->at[x->count] = (uint16_t)at;
     return at == b->len;
-}
-
-/* Is there anything before T0 has to take over? */
-static bool begins_well(struct t1_ctx *x)
-{
-    uint8_t *at = x->e.at;
-    uint32_t data_used = x->t->data_used;
-    x->i = 0;
-    bool ok = t1_move(x, &x->insns[0]);
-    x->e.at = at;
-    x->t->data_used = data_used;
-    x->cold_count = 0;
-    x->ended = x->fpu_known = false;
-    x->share_base = X86_NO_REG;
-    return ok;
 }
 
 bool t1_translate(struct cpu *c, struct block *b)
@@ -249,18 +266,14 @@ bool t1_translate(struct cpu *c, struct block *b)
     x->code = t1_record(x, (unsigned)(sizeof(struct t1_code) + x->count * sizeof(uint32_t)));
     *x->code = (struct t1_code){.block = b, .begin = emit_run(&x->e)};
     x->flags = F_HOST;
-    if (!begins_well(x)) {
-        t->data_used = data_used;
-        return false;
-    }
-
     put_entries(x);
     for (x->i = 0; x->i < x->count && !x->ended; x->i++) {
         x->code->at[x->i] = (uint32_t)(emit_run(&x->e) - x->code->begin);
-        if (t1_move(x, &x->insns[x->i]))
+        const struct x86_insn *in = &x->insns[x->i];
+        if (t1_move(x, in))
             continue;
-        t1_hand_over(x, put_jmp(&x->e, 0));
-        x->ended = true;
+        put_call(x);
+        x->ended = in->info->attrs & ATTR_END;
     }
     for (unsigned i = x->i; i < x->count; i++)
         x->code->at[i] = (uint32_t)(emit_run(&x->e) - x->code->begin);
@@ -275,6 +288,9 @@ bool t1_translate(struct cpu *c, struct block *b)
         return false;
     }
     x->code->end = emit_run(&x->e);
+    c->stats[STAT_TRANSLATED]++;
+    c->stats[STAT_TRANSLATED_INSNS] += x->count;
+    c->stats[STAT_CODE_BYTES] += x->code->end - x->code->begin;
     t->codes[t->code_count++] = x->code;
     t->used = (uint32_t)align_up((uint64_t)(x->e.at - t->rw), 16);
     b->code = x->code;

@@ -85,12 +85,13 @@ static void branch(struct t1_ctx *x, uint8_t *fix, int64_t target)
     if (!link || !cold)
         return;
     bool host = x->flags == F_HOST || x->flags == F_BOTH;
-    bool back = target <= (int64_t)(x->page_offset + x->at[x->i]);
+    bool after_sti = x->count > 1 && x->insns[x->count - 2].info->op == X86_STI;
+    bool back = after_sti || target <= (int64_t)(x->page_offset + x->at[x->i]);
     *link = (struct t1_link){.patch = fix, .from = x->code, .target = (int32_t)target};
     link->entry =
         host ? (back ? T1_POLL_FLAGS : T1_ENTRY_FLAGS) : (back ? T1_POLL_ENV : T1_ENTRY_ENV);
     cold->record = link;
-    cold->save_flags = x->flags == F_HOST;
+    link->save_flags = cold->save_flags = x->flags == F_HOST;
 }
 
 static void put_page_address(struct t1_ctx *x, int64_t offset)
@@ -105,10 +106,12 @@ static void put_lookup(struct t1_ctx *x, int32_t undo)
 {
     struct emit *e = &x->e;
     struct host_mem jumps = CPU_FIELD(x, jumps), key = CPU_FIELD(x, jump_key);
+    struct host_mem hash = CPU_FIELD(x, jump_hash);
     struct host_mem slot = {H_R15, H_NONE, 0, 0};
     struct t1_access *a = t1_access_record(x);
 
     put_op_reg(e, 0x8b, false, H_R15, H_R14);
+    put_op_mem(e, 0x33, false, H_R15, &hash);
     PUT(e, 0x41, 0xc1, 0xe7, SLOT_SHIFT, 0x41, 0x81, 0xe7); /* shl r15d; and r15d */
     put_le(e, (JUMP_SLOTS - 1) << SLOT_SHIFT, 4);
     put_op_mem(e, 0x03, true, H_R15, &jumps);
@@ -155,6 +158,27 @@ void t1_put_far_branch(struct t1_ctx *x, const struct t1_cold *cold)
         t1_put_save(x);
     put_page_address(x, cold->target);
     put_lookup(x, 0);
+}
+
+uint64_t t1_put_slot_jump(struct cpu *c, const struct t1_link *link)
+{
+    static __thread struct t1_ctx x;
+    struct t1 *t = c->t1;
+
+    if (!t1_has_room(t))
+        return 0;
+    x.c = c;
+    x.t = t;
+    x.code64 = link->from->block->mode & MODE_CODE64;
+    x.code = (struct t1_code *)link->from;
+    x.i = 0;
+    x.e =
+        (struct emit){.at = t->rw + t->used, .end = t->rw + t->used + KIB(1), .run = t->rx - t->rw};
+    uint64_t begin = emit_run(&x.e);
+    t1_put_far_branch(&x,
+                      &(struct t1_cold){.save_flags = link->save_flags, .target = link->target});
+    t->used = (uint32_t)align_up((uint64_t)(x.e.at - t->rw), 16);
+    return begin;
 }
 
 /* ---- instructions ---- */
@@ -328,6 +352,6 @@ bool t1_flow(struct t1_ctx *x, const struct x86_insn *in)
     case X86_LAHF:
         return flag_operation(x, in);
     default:
-        return false;
+        return t1_system(x, in);
     }
 }

@@ -300,9 +300,10 @@ static bool translate(struct cpu *c, uint64_t lin, unsigned access, uint8_t **re
         if (!walk(c, lin, access, user, &w))
             return false;
         if (w.large)
-            c->tlbs->large[(lin >> 27) & 63] |= 3ULL << ((lin >> 21) & 62); /* 4 MiB */
+            c->tlbs->large[tlb_half(lin)][(lin >> 27) & 63] |= 3ULL
+                                                               << ((lin >> 21) & 62); /* 4 MiB */
         if (w.huge)
-            c->tlbs->huge[(lin >> 36) & 63] |= 1ULL << ((lin >> 30) & 63);
+            c->tlbs->huge[tlb_half(lin)][(lin >> 36) & 63] |= 1ULL << ((lin >> 30) & 63);
         list_entry(t, index, !w.global);
         if ((known->page & ~PAGE_MASK) != page)
             known->page = page;

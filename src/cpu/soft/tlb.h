@@ -57,12 +57,18 @@ struct tlb_state {
         uint16_t pcid;
         bool used;
     } asids[TLB_ASIDS];
-    unsigned asid;                /* of the present CR3 */
-    unsigned asid_next;           /* to be given away next */
-    uint64_t spaces;              /* the last number given out */
-    bool kernel_local_fetch;      /* supervisor code was fetched from a page that is not global */
-    uint64_t large[64], huge[64]; /* hashed regions of 2 MiB and 1 GiB that lie in larger pages */
+    unsigned asid;           /* of the present CR3 */
+    unsigned asid_next;      /* to be given away next */
+    uint64_t spaces;         /* the last number given out */
+    bool kernel_local_fetch; /* supervisor code was fetched from a page that is not global */
+    /* By half of the address space: hashed regions of 2 MiB and 1 GiB that lie in larger pages. */
+    uint64_t large[2][64], huge[2][64];
 };
+
+static inline unsigned tlb_half(uint64_t lin)
+{
+    return (unsigned)(lin >> 63);
+}
 
 static inline unsigned tlb_index(uint64_t lin)
 {

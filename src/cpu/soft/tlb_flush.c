@@ -58,9 +58,15 @@ static void drop_region(struct tlb_table *t, uint64_t lin, uint64_t bytes)
                 drop_entry(t, t->list[list][i]);
 }
 
-static bool fetched_from(const struct tlb_table *t, uint64_t lin)
+/* May code have been fetched from the region? */
+static bool fetched_from(const struct tlb_table *t, uint64_t lin, uint64_t bytes)
 {
-    return t->fetched[(lin >> 18) & 63] >> ((lin >> 12) & 63) & 1;
+    if (bytes == PAGE_MASK + 1)
+        return t->fetched[(lin >> 18) & 63] >> ((lin >> 12) & 63) & 1;
+    uint64_t any = 0, words = MIN(bytes >> 18, 64ull), first = (lin & ~(bytes - 1)) >> 18;
+    for (uint64_t i = 0; i < words; i++)
+        any |= t->fetched[(first + i) & 63];
+    return any;
 }
 
 void tlb_init(struct tlb_state *t)
@@ -112,6 +118,7 @@ void tlb_flush(struct cpu *c)
 {
     struct tlb_state *t = c->tlbs;
 
+    c->stats[STAT_FLUSHES]++;
     drop_table(&t->kernel);
     drop_table(&t->kernel_ac);
     new_space(c, &t->kernel);
@@ -140,6 +147,7 @@ void tlb_switch(struct cpu *c, bool keep)
     struct tlb_state *t = c->tlbs;
     int found = find_asid(t, pcid_of(c));
 
+    c->stats[STAT_SWITCHES]++;
     drop_kernel_local(c);
     if (found < 0) {
         if (t->asid_next == t->asid)
@@ -171,19 +179,21 @@ void tlb_flush_page(struct cpu *c, uint64_t lin)
 {
     struct tlb_state *t = c->tlbs;
     uint64_t bytes = PAGE_MASK + 1;
+    unsigned half = tlb_half(lin);
 
-    if (t->huge[(lin >> 36) & 63] >> ((lin >> 30) & 63) & 1)
+    c->stats[STAT_PAGES]++;
+    if (t->huge[half][(lin >> 36) & 63] >> ((lin >> 30) & 63) & 1)
         bytes = 1ULL << 30;
-    else if (t->large[(lin >> 27) & 63] >> ((lin >> 21) & 63) & 1)
+    else if (t->large[half][(lin >> 27) & 63] >> ((lin >> 21) & 63) & 1)
         bytes = 1ULL << (c->cr4 & CR4_PAE ? 21 : 22);
     drop_region(&t->kernel, lin, bytes);
     drop_region(&t->kernel_ac, lin, bytes);
-    if (bytes > PAGE_MASK + 1 || fetched_from(&t->kernel, lin))
+    if (fetched_from(&t->kernel, lin, bytes))
         new_space(c, &t->kernel);
     /* A global page may be known to any of them. */
     for (unsigned i = 0; i < TLB_ASIDS; i++) {
         drop_region(&t->user[i], lin, bytes);
-        if (bytes > PAGE_MASK + 1 || fetched_from(&t->user[i], lin))
+        if (fetched_from(&t->user[i], lin, bytes))
             new_space(c, &t->user[i]);
     }
     cpu_update_mode(c);
