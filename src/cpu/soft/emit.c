@@ -96,6 +96,14 @@ void put_mov_imm(struct emit *e, unsigned reg, uint64_t v)
     }
 }
 
+void put_lea_near(struct emit *e, unsigned reg, uint64_t target)
+{
+    put8(e, 0x48 | (reg & 8) >> 1);
+    put8(e, 0x8d);
+    put8(e, 5 | (reg & 7) << 3);
+    put_le(e, target - (emit_run(e) + 4), 4);
+}
+
 static uint8_t *put_rel32(struct emit *e, uint64_t target)
 {
     uint8_t *at = e->at;

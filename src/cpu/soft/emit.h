@@ -82,6 +82,8 @@ void put_op_reg(struct emit *e, unsigned opcode, bool w, unsigned reg, unsigned 
 /* lea reg, mem (32 bits wide without w); the flags stay as they are. */
 void put_lea(struct emit *e, bool w, unsigned reg, const struct host_mem *m);
 void put_mov_imm(struct emit *e, unsigned reg, uint64_t v);
+/* lea reg, target, which is within 2 GiB of the code where that is run. */
+void put_lea_near(struct emit *e, unsigned reg, uint64_t target);
 
 /* jmp and jcc with 32-bit displacements; the address of the displacement comes back. */
 uint8_t *put_jmp(struct emit *e, uint64_t target);

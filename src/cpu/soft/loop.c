@@ -257,7 +257,7 @@ static void run_block(struct cpu *c)
             check_block(c, b);
             return;
         }
-        if (c->t1->pending)
+        if (c->t1->pending || c->t1->pending_far)
             t1_link(c, b);
         t1_run(c, b);
         return;
@@ -300,7 +300,7 @@ enum vcpu_exit cpu_loop(struct cpu *c)
 
     for (;;) {
         if (UNLIKELY(c->events | cpu_wanted(c) | c->activity)) {
-            c->t1->pending = NULL;
+            t1_no_link(c);
             if (!between(c, &why))
                 return why;
             uint32_t first = EV_FAULT | EV_SHUTDOWN;

@@ -137,9 +137,9 @@ static void make_stubs(struct cpu *c)
         case T1_STUB_LINK:
             put_exit_stub(&e, c, T1_STUB_LINK, T1_EXIT_LINK);
             break;
-        case T1_STUB_LOOP:                               /* the slot is in r15 */
-            PUT(&e, 0x4d, 0x8b, 0x37, 0x45, 0x31, 0xff); /* mov r14, [r15]; xor r15d, r15d */
-            put_exit_stub(&e, c, T1_STUB_LOOP, T1_EXIT_JUMP);
+        case T1_STUB_LOOP:             /* the slot is in r15 */
+            PUT(&e, 0x4d, 0x8b, 0x37); /* mov r14, [r15] */
+            put_exit_stub(&e, c, T1_STUB_LOOP, T1_EXIT_LOOP);
             break;
         case T1_STUB_JUMP:
             put_exit_stub(&e, c, T1_STUB_JUMP, T1_EXIT_JUMP);
@@ -182,14 +182,15 @@ int t1_new(struct cpu *c)
         return -errno;
     void *rw = mmap(NULL, ARENA_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     t->rw = rw == MAP_FAILED ? NULL : rw;
-    void *rx = mmap(NULL, ARENA_BYTES, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+    void *rx = mmap(NULL, ARENA_BYTES + DATA_BYTES, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     t->rx = rx == MAP_FAILED ? NULL : rx;
-    void *data = mmap(NULL, DATA_BYTES, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    t->data = data == MAP_FAILED ? NULL : data;
     t->codes = calloc(CODES_MAX, sizeof(t->codes[0]));
-    if (!t->rw || !t->rx || !t->data || !t->codes)
+    if (!t->rw || !t->rx || !t->codes)
         return -ENOMEM;
+    if (mmap(rx, ARENA_BYTES, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED)
+        return -errno;
+    t->data = t->rx + ARENA_BYTES;
     make_stubs(c);
     return 0;
 }
@@ -202,9 +203,7 @@ void t1_free(struct cpu *c)
     if (t->rw)
         munmap(t->rw, ARENA_BYTES);
     if (t->rx)
-        munmap(t->rx, ARENA_BYTES);
-    if (t->data)
-        munmap(t->data, DATA_BYTES);
+        munmap(t->rx, ARENA_BYTES + DATA_BYTES);
     free(t->codes);
     free(t);
     c->t1 = NULL;
@@ -217,7 +216,7 @@ void t1_reset(struct cpu *c)
     t->data_used = 0;
     t->code_count = 0;
     t->full = false;
-    t->pending = NULL;
+    t1_no_link(c);
 }
 
 bool t1_has_room(struct t1 *t)
@@ -229,10 +228,26 @@ bool t1_has_room(struct t1 *t)
 
 /* ---- links ---- */
 
+void t1_no_link(struct cpu *c)
+{
+    c->t1->pending = NULL;
+    c->t1->pending_far = NULL;
+}
+
+static void aim_far(struct cpu *c, struct t1_far *far, const struct block *b)
+{
+    far->lin = c->rip;
+    far->key = c->jump_key;
+    patch_rel32(far->patch, c->t1->rx - c->t1->rw, b->code->entries[T1_ENTRY_JUMP]);
+}
+
 void t1_link(struct cpu *c, struct block *b)
 {
     struct t1_link *link = c->t1->pending;
-    c->t1->pending = NULL;
+    struct t1_far *far = c->t1->pending_far;
+    t1_no_link(c);
+    if (far && b->code && !b->dead && !c->soft->options.no_link)
+        aim_far(c, far, b);
     if (!link || !b->code || b->dead || c->soft->options.no_link)
         return;
     const struct block *from = link->from->block;
@@ -346,6 +361,8 @@ static void left_by_jump(struct cpu *c, const struct t1_access *a)
         return;
     }
     c->rip = c->t1_a;
+    if (a)
+        c->t1->pending_far = a->far;
 }
 
 static void left_by_fault(struct cpu *c, const struct t1_access *a)
@@ -379,6 +396,11 @@ void t1_run(struct cpu *c, struct block *b)
         link = (struct t1_link *)c->t1_a;
         c->rip = c->page + (uint64_t)(int64_t)link->target;
         c->t1->pending = link;
+        break;
+    case T1_EXIT_LOOP:
+        /* What led here is out of date. */
+        ((struct jump_slot *)c->t1_b)->key = 0;
+        c->rip = c->t1_a;
         break;
     case T1_EXIT_JUMP:
         left_by_jump(c, (const struct t1_access *)c->t1_b);

@@ -43,11 +43,18 @@ struct t1_link {
     bool save_flags; /* they are in EFLAGS, and not in cpu->aflags */
 };
 
-/* A memory access of a block, for when it misses. */
+/* A jump to another page: good for one linear address, as a jump slot is, whose head it has. */
+struct t1_far {
+    uint64_t lin, key;
+    uint8_t *patch; /* displacement of the jump, writable */
+};
+
+/* A memory access of a block, for when it misses; or a jump. */
 struct t1_access {
     const struct t1_code *code;
-    uint64_t retry; /* run address */
-    uint16_t index; /* of the instruction */
+    struct t1_far *far; /* NULL: none to be aimed */
+    uint64_t retry;     /* run address */
+    uint16_t index;     /* of the instruction */
     uint16_t size;
     bool write;     /* what the check asks for */
     bool own_write; /* what this instruction does */
@@ -94,6 +101,7 @@ struct t1 {
     uint8_t *rw, *rx; /* the two mappings of the code arena */
     uint32_t used, stubs_end;
     bool full;
+    /* Behind rx, so that code can name it by distance. */
     uint8_t *data; /* links, accesses, struct t1_code: writable, never run */
     uint32_t data_used;
     struct t1_code **codes; /* by address */
@@ -101,13 +109,15 @@ struct t1 {
     uint64_t stubs[T1_STUBS]; /* run addresses */
     uint64_t tails[T1_STUBS]; /* where the guest's registers are saved; 0: nowhere */
     struct t1_access fault;   /* the instruction that the host's processor refused */
-    struct t1_link *pending;  /* the jump that was left by, to be linked when its target is known */
+    struct t1_far *pending_far;
+    struct t1_link *pending; /* the jump that was left by, to be linked when its target is known */
 };
 
 /* Why translated code came back; in EAX. */
 enum t1_exit {
     T1_EXIT_LINK,  /* t1_a: struct t1_link */
     T1_EXIT_JUMP,  /* t1_a: linear target; t1_b: struct t1_access of the jump (index only) */
+    T1_EXIT_LOOP,  /* t1_a: linear target; t1_b: struct jump_slot or t1_far that led here */
     T1_EXIT_SIDE,  /* t1_b: struct t1_access of the instruction T0 goes on with */
     T1_EXIT_POLL,  /* t1_b: struct t1_code at whose begin it stopped */
     T1_EXIT_DONE,  /* T0 has run on; cpu->rip is set */
@@ -133,6 +143,8 @@ uint64_t t1_miss(struct cpu *c, const struct t1_access *access, uint64_t lin);
 uint64_t t1_call(struct cpu *c, const struct t1_call *call);
 /* Where a jump slot of a block leads. */
 uint64_t t1_slot_code(const struct cpu *c, const struct block *b);
+/* It does not lead anywhere known: something came between. */
+void t1_no_link(struct cpu *c);
 /* The block that the last jump led to is known now. */
 void t1_link(struct cpu *c, struct block *b);
 

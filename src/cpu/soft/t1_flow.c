@@ -110,6 +110,7 @@ static void put_lookup(struct t1_ctx *x, int32_t undo)
     struct host_mem slot = {H_R15, H_NONE, 0, 0};
     struct t1_access *a = t1_access_record(x);
 
+    a->undo = undo;
     put_op_reg(e, 0x8b, false, H_R15, H_R14);
     put_op_mem(e, 0x33, false, H_R15, &hash);
     PUT(e, 0x41, 0xc1, 0xe7, SLOT_SHIFT, 0x41, 0x81, 0xe7); /* shl r15d; and r15d */
@@ -128,8 +129,32 @@ static void put_lookup(struct t1_ctx *x, int32_t undo)
     slot.disp = offsetof(struct jump_slot, lin);
     put_op_mem(e, 0x8b, true, H_R14, &slot);
     patch_rel32(other, e->run, emit_run(e));
-    if (a)
-        a->undo = undo;
+    put_mov_imm(e, H_R15, (uint64_t)a);
+    put_jmp(e, x->t->stubs[T1_STUB_JUMP]);
+}
+
+/* To a known offset in another page; EFLAGS are used, cpu->aflags counts. */
+static void put_far(struct t1_ctx *x, int64_t target)
+{
+    struct emit *e = &x->e;
+    struct host_mem key = CPU_FIELD(x, jump_key), cell = {H_R15, H_NONE, 0, 0};
+    struct t1_access *a = t1_access_record(x);
+    struct t1_far *far = t1_record(x, sizeof(*far));
+
+    put_page_address(x, target);
+    put_lea_near(e, H_R15, (uint64_t)far);
+    put_op_mem(e, 0x3b, true, H_R14, &cell);
+    uint8_t *other = put_jcc(e, CC_NE, 0);
+    put_op_mem(e, 0x8b, true, H_R14, &key);
+    cell.disp = offsetof(struct t1_far, key);
+    put_op_mem(e, 0x3b, true, H_R14, &cell);
+    uint8_t *stale = put_jcc(e, CC_NE, 0);
+    *far = (struct t1_far){.patch = put_jmp(e, 0)};
+    patch_rel32(stale, e->run, emit_run(e));
+    cell.disp = offsetof(struct t1_far, lin);
+    put_op_mem(e, 0x8b, true, H_R14, &cell);
+    patch_rel32(other, e->run, emit_run(e));
+    a->far = far;
     put_mov_imm(e, H_R15, (uint64_t)a);
     put_jmp(e, x->t->stubs[T1_STUB_JUMP]);
 }
@@ -140,8 +165,7 @@ void t1_put_exit(struct t1_ctx *x, int64_t target)
         branch(x, put_jmp(&x->e, 0), target);
     } else {
         flags_to_env(x);
-        put_page_address(x, target);
-        put_lookup(x, 0);
+        put_far(x, target);
     }
     x->ended = true;
 }
@@ -156,8 +180,7 @@ void t1_put_far_branch(struct t1_ctx *x, const struct t1_cold *cold)
 {
     if (cold->save_flags)
         t1_put_save(x);
-    put_page_address(x, cold->target);
-    put_lookup(x, 0);
+    put_far(x, cold->target);
 }
 
 uint64_t t1_put_slot_jump(struct cpu *c, const struct t1_link *link)
