@@ -193,6 +193,8 @@ bool set_cr4(struct cpu *c, uint64_t v)
     c->cr4 = v;
     if (changed & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP | CR4_SMAP | CR4_PCIDE))
         tlb_flush(c);
+    if (changed & CR4_SMAP) /* STAC and CLAC are translated to what they do now */
+        atomic_fetch_or(&c->requests, REQ_BLOCKS);
     cpu_update_mode(c);
     return true;
 }
@@ -422,20 +424,18 @@ void x_INVPCID(struct cpu *c, const struct uop *u)
 
 void x_CLAC(struct cpu *c, const struct uop *u)
 {
-    uint64_t next = uop_next_rip(c, u);
     if (c->cpl || !(c->cr0 & CR0_PE))
         RAISE(c, u, VEC_UD, 0);
     cpu_set_flags(c, 0, FL_AC);
-    c->rip = next;
+    NEXT(c, u);
 }
 
 void x_STAC(struct cpu *c, const struct uop *u)
 {
-    uint64_t next = uop_next_rip(c, u);
     if (c->cpl || !(c->cr0 & CR0_PE))
         RAISE(c, u, VEC_UD, 0);
     cpu_set_flags(c, FL_AC, FL_AC);
-    c->rip = next;
+    NEXT(c, u);
 }
 
 /* ---- descriptor table registers ---- */

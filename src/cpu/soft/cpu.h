@@ -57,9 +57,10 @@ enum cpu_request {
     REQ_NMI = 4,
     REQ_INIT = 8,
     REQ_SIPI = 16,
-    REQ_REMAP = 32, /* the address map has changed */
-    REQ_FLUSH = 64, /* drop the soft TLB */
-    REQ_CODE = 128, /* pages of code were written: see code_writes */
+    REQ_REMAP = 32,   /* the address map has changed */
+    REQ_FLUSH = 64,   /* drop the soft TLB */
+    REQ_CODE = 128,   /* pages of code were written: see code_writes */
+    REQ_BLOCKS = 256, /* forget all decoded code */
 };
 
 /* What the executing thread notes for itself, in cpu->events: all cheap to test at once. */

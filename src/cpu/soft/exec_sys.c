@@ -22,6 +22,13 @@ static void flat_ss(struct cpu *c, uint16_t selector, unsigned cpl)
     seg_update(s, false);
 }
 
+/* All flags but VM, when the mode is going to be found anew. */
+static void set_flags(struct cpu *c, uint32_t flags)
+{
+    flags_set_arith(c, flags);
+    c->eflags = flags & ~(uint32_t)(FL_ARITH | FL_1 | FL_RF | FL_VM);
+}
+
 void x_SYSCALL(struct cpu *c, const struct uop *u)
 {
     if (!(c->efer & EFER_SCE))
@@ -29,12 +36,10 @@ void x_SYSCALL(struct cpu *c, const struct uop *u)
     c->gpr[X86_RCX] = uop_next_rip(c, u);
     c->gpr[X86_R11] = flags_get(c) & ~FL_RF;
     c->rip = c->lstar;
-    uint32_t flags = (uint32_t)c->gpr[X86_R11] & ~(uint32_t)c->sfmask;
+    set_flags(c, (uint32_t)c->gpr[X86_R11] & ~(uint32_t)c->sfmask);
     flat_cs(c, (uint16_t)(c->star >> 32), 0, true);
     flat_ss(c, (uint16_t)(c->star >> 32) + 8, 0);
-    c->cpl = 0;
-    cpu_set_flags(c, flags, ~0u & ~(FL_1 | FL_VM));
-    cpu_update_mode(c);
+    cpu_set_cpl(c, 0);
 }
 
 void x_SYSRET(struct cpu *c, const struct uop *u)
@@ -49,9 +54,8 @@ void x_SYSRET(struct cpu *c, const struct uop *u)
     c->rip = to64 ? c->gpr[X86_RCX] : (uint32_t)c->gpr[X86_RCX];
     flat_cs(c, to64 ? base + 16 : base, 3, to64);
     flat_ss(c, base + 8, 3);
-    c->cpl = 3;
-    cpu_set_flags(c, (uint32_t)c->gpr[X86_R11] & 0x3c7fd7, ~0u & ~(FL_1 | FL_VM));
-    cpu_update_mode(c);
+    set_flags(c, (uint32_t)c->gpr[X86_R11] & 0x3c7fd7);
+    cpu_set_cpl(c, 3);
 }
 
 void x_SYSENTER(struct cpu *c, const struct uop *u)

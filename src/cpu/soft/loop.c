@@ -150,6 +150,8 @@ static void take_maintenance(struct cpu *c)
         tlb_flush(c);
     if (atomic_load(&c->requests) & REQ_CODE)
         block_take_writes(c);
+    if (take(c, REQ_BLOCKS))
+        block_flush(c);
 }
 
 bool cpu_runnable(struct cpu *c)
@@ -207,7 +209,7 @@ static bool between(struct cpu *c, enum vcpu_exit *ret_exit)
         c->events &= ~(uint32_t)(EV_HALT | EV_SHADOW);
         c->activity = X86_HALTED;
     }
-    if (requests & (REQ_REMAP | REQ_FLUSH | REQ_CODE))
+    if (requests & (REQ_REMAP | REQ_FLUSH | REQ_CODE | REQ_BLOCKS))
         take_maintenance(c);
     if (requests & REQ_INIT && take(c, REQ_INIT)) {
         do_init(c);

@@ -317,12 +317,22 @@ static uint64_t next_code(struct cpu *c)
 
 uint64_t t1_miss(struct cpu *c, const struct t1_access *a, uint64_t lin)
 {
+    uint64_t cr2 = c->cr2;
+    uint32_t error = c->error;
+    uint8_t vector = c->vector;
+    bool has_error = c->has_error;
+
     c->stats[STAT_MISSES]++;
     if ((lin & PAGE_MASK) + a->size <= PAGE_MASK + 1) {
         if (slow_host(c, lin, a->size, a->own_write ? ACC_WRITE : ACC_READ) &&
             (a->own_write == a->write || tlb_hit(c->tlb, lin, a->size, true)))
             return a->retry;
-        c->events &= ~(uint32_t)EV_FAULT; /* T0 finds it again, at its place */
+        /* A fault T0 finds again, in its turn. */
+        c->events &= ~(uint32_t)EV_FAULT;
+        c->cr2 = cr2;
+        c->error = error;
+        c->vector = vector;
+        c->has_error = has_error;
     }
     c->stats[STAT_MISSES_T0]++;
     run_t0(c, a->code->block, a->index);

@@ -70,6 +70,8 @@ static bool is_flag_neutral(unsigned op)
     case X86_CLI:
     case X86_STI:
     case X86_SWAPGS:
+    case X86_CLAC:
+    case X86_STAC:
     case X86_LFENCE:
     case X86_MFENCE:
     case X86_MOV_R_CR:

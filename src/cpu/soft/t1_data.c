@@ -105,9 +105,10 @@ static void check_rsp(struct t1_ctx *x)
     x->share_base = X86_NO_REG;
 }
 
-enum rsp_write { RSP_KEPT, RSP_NEAR, RSP_COPIED, RSP_ANY };
+enum rsp_write { RSP_KEPT, RSP_NEAR, RSP_COPIED, RSP_LOADED, RSP_ANY };
 
-/* What an instruction does to RSP: nothing, a step or a rounding, a register's value, or else. */
+/* What an instruction does to RSP: nothing, a step or a rounding, MOV from a register or memory, or
+ * else. */
 static enum rsp_write rsp_write(const struct x86_insn *in)
 {
     const struct x86_opinfo *info = in->info;
@@ -123,6 +124,8 @@ static enum rsp_write rsp_write(const struct x86_insn *in)
     if (by_rm && (in->opcode == 0x83 || in->opcode == 0x81) && info->map == MAP_1 &&
         ((in->reg & 7) == 0 || (in->reg & 7) == 4 || (in->reg & 7) == 5))
         return RSP_NEAR;
+    if (in->mem && in->op_bytes == 8 && info->op == X86_MOV_R_RM)
+        return RSP_LOADED;
     if (!in->mem && in->op_bytes >= 4 && (info->op == X86_MOV_R_RM || info->op == X86_MOV_RM_R))
         return RSP_COPIED;
     return RSP_ANY;
@@ -164,6 +167,15 @@ static bool data(struct t1_ctx *x, const struct x86_insn *in)
         check_rsp(x);
         break;
     }
+    case RSP_LOADED:
+        t1_keep_flags(x);
+        if (!t1_mem(x, &ea, 8, false, &m))
+            return false;
+        put_op_mem(&x->e, 0x8b, true, H_R14, &m);
+        check_rsp(x);
+        put_op_reg(&x->e, 0x8b, true, H_RSP, H_R14);
+        t1_wrote(x, X86_RSP);
+        return true;
     case RSP_ANY:
         return false;
     case RSP_KEPT:
@@ -409,8 +421,17 @@ static bool pop_gpr(struct t1_ctx *x, const struct x86_insn *in)
     struct host_mem m;
     unsigned n = in->rm;
 
-    if (n == X86_RSP || !t1_stack_size(x, in) || !stack_mem(x, 0, in->op_bytes, false, &m))
+    if (n == X86_RSP)
+        t1_keep_flags(x);
+    if (!t1_stack_size(x, in) || !stack_mem(x, 0, in->op_bytes, false, &m))
         return false;
+    if (n == X86_RSP) {
+        put_op_mem(&x->e, 0x8b, x->code64, H_R14, &m);
+        check_rsp(x);
+        put_op_reg(&x->e, 0x8b, x->code64, H_RSP, H_R14);
+        t1_wrote(x, X86_RSP);
+        return true;
+    }
     put_op_mem(&x->e, 0x8b, x->code64, n >= X86_R14 ? H_R14 : n, &m);
     if (n >= X86_R14)
         store_gpr(x, H_R14, n);

@@ -75,10 +75,16 @@ static void computes_with_x87_and_vectors(void **unused)
 
 int main(void)
 {
+    static const char *const options[] = {"t0", "runs=0", "check,runs=0"};
+    int failed = 0;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sums_numbers_in_every_mode),
         cmocka_unit_test(sees_its_own_code_change),
         cmocka_unit_test(computes_with_x87_and_vectors),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    for (unsigned i = 0; i < ARRAY_LEN(options); i++) {
+        rig_options = options[i];
+        failed += cmocka_run_group_tests_name(options[i], tests, NULL, NULL);
+    }
+    return failed;
 }

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The words behind "soft,": a wrong one must be named, not ignored, or a person who looks for a
+ * fault with "no-link" would believe it was off.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "cpu/soft/options.h"
+
+static void takes_words(void **unused)
+{
+    struct soft_options o;
+    struct error err = {0};
+
+    (void)unused;
+    assert_int_equal(soft_options_parse(NULL, &o, &err), 0);
+    assert_false(o.check || o.no_link || o.no_share);
+    unsigned usual = o.runs;
+    assert_int_equal(soft_options_parse("check,seed=77,no-link", &o, &err), 0);
+    assert_true(o.check && o.no_link && !o.no_share);
+    assert_int_equal(o.seed, 77);
+    assert_int_equal(o.runs, usual);
+    assert_int_equal(soft_options_parse("runs=0,no-share", &o, &err), 0);
+    assert_true(o.no_share);
+    assert_int_equal(o.runs, 0);
+    assert_int_equal(soft_options_parse("t0", &o, &err), 0);
+    assert_true(o.runs > 254);
+}
+
+static void names_wrong_words(void **unused)
+{
+    static const char *const wrong[] = {
+        "checks", "chec", "runs=255", "runs=", "runs=-1", "seed=x", "check,,no-link,warp", "t1"};
+    (void)unused;
+    for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        struct soft_options o = {.seed = 5};
+        struct error err = {0};
+        assert_int_equal(soft_options_parse(wrong[i], &o, &err), -EINVAL);
+        assert_int_equal(o.seed, 5);
+        assert_non_null(strstr(err.text, "--engine soft"));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(takes_words),
+        cmocka_unit_test(names_wrong_words),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
