@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What all disks have in common: opening by contents, the checks before a request, and the way of
- * finished requests back to their owner.
+ * What all disks have in common: the checks before a request, the choice of its way to the file,
+ * and the way of finished requests back to their owner.
  */
 #define LOG_ROOM "block"
 #include "block/blk.h"
@@ -12,87 +12,16 @@
 #include "base/log.h"
 #include "block/file.h"
 #include "block/pool.h"
-#include "block/raw.h"
-#include "block/vhd.h"
-
-/*
- * Formats that we cannot read. A raw disk may hold any bytes, but one that begins like these is
- * a mistake in all likelihood, and writing to it as to a raw disk would destroy it.
- */
-static const struct {
-    const char *name, *magic;
-    unsigned at, len;
-} foreign[] = {
-    {"QCOW", "QFI\xfb", 0, 4},
-    {"VHDX", "vhdxfile", 0, 8},
-    {"VMDK", "KDMV", 0, 4},
-    {"VMDK", "COWD", 0, 4},
-    {"VMDK", "# Disk DescriptorFile", 0, 21},
-    {"QED", "QED", 0, 4},
-    {"VDI", "\x7f\x10\xda\xbe", 64, 4},
-    {"Parallels", "WithoutFreeSpace", 0, 16},
-    {"Parallels", "WithouFreSpacExt", 0, 16},
-};
-
-static int refuse_foreign(struct blk_file *file, struct error *err)
-{
-    uint8_t head[512];
-    int r = file_read(file, head, sizeof(head), 0);
-    if (r < 0)
-        return error_set(err, r, "%s cannot be read: %s", file->name, strerror(-r));
-    for (unsigned i = 0; i < ARRAY_LEN(foreign); i++)
-        if (!memcmp(head + foreign[i].at, foreign[i].magic, foreign[i].len))
-            return error_set(err, -EMEDIUMTYPE,
-                             "%s is a %s image, which is not supported; convert it to a VHD with "
-                             "`qemu-img convert -O vpc -o force_size=on`",
-                             file->name, foreign[i].name);
-    return 0;
-}
-
-static int open_format(struct blk_file *file, bool readonly, struct blk **ret_blk,
-                       struct error *err)
-{
-    struct vhd_footer footer;
-    uint64_t footer_at, size_bytes;
-    int r = vhd_probe(file, &footer, &footer_at, err);
-    if (r < 0)
-        return r;
-    if (r > 0)
-        return vhd_open(file, &footer, footer_at, readonly, ret_blk, err);
-    r = refuse_foreign(file, err);
-    if (r < 0)
-        return r;
-    r = file->ops->size(file, &size_bytes);
-    if (r < 0)
-        return error_set(err, r, "%s: its size cannot be found: %s", file->name, strerror(-r));
-    if (size_bytes == 0)
-        return error_set(err, -EINVAL, "%s is empty; a disk image has at least one sector",
-                         file->name);
-    /* A last sector that is not whole is padded with zeroes. */
-    r = raw_new(file, align_up(size_bytes, BLK_SECTOR_BYTES), readonly, false, ret_blk);
-    return r < 0 ? error_set(err, r, "out of memory") : 0;
-}
-
-int blk_open(const char *path, bool readonly, struct blk **ret_blk, struct error *err)
-{
-    struct blk_file *file;
-    int r = file_open(path, readonly, &file, err);
-    if (r < 0)
-        return r;
-    r = open_format(file, readonly, ret_blk, err);
-    if (r < 0)
-        file_close(file);
-    return r;
-}
+#include "block/ring.h"
 
 int blk_init(struct blk *blk)
 {
-    blk->in_flight = 0;
     return pool_new(blk, &blk->pool);
 }
 
 void blk_done(struct blk *blk)
 {
+    blk->ring = ring_free(blk->ring);
     blk->pool = pool_free(blk->pool);
 }
 
@@ -126,6 +55,28 @@ static int check(const struct blk *blk, const struct blk_req *req)
     return req->op == BLK_DISCARD || req->op == BLK_WRITE_ZEROES ? 0 : -EINVAL;
 }
 
+/* A disk that is only read by other disks, or by tools, needs no ring: make it when it is used. */
+static void want_ring(struct blk *blk)
+{
+    if (blk->ring_tried)
+        return;
+    blk->ring_tried = true;
+    if (blk->ops->map && ring_new(blk, &blk->ring) < 0)
+        log_debug("io_uring cannot be used; threads do its work");
+}
+
+static void start(struct blk *blk, struct blk_req *req)
+{
+    want_ring(blk);
+    if (blk->ops->submit)
+        blk->ops->submit(blk, req);
+    else if (!blk->ring || (req->op != BLK_READ && req->op != BLK_WRITE) ||
+             !ring_submit(blk->ring, req))
+        pool_submit(blk->pool, req);
+    else if (!blk->plugged)
+        ring_kick(blk->ring);
+}
+
 void blk_submit(struct blk *blk, struct blk_req *req)
 {
     int r = check(blk, req);
@@ -134,10 +85,7 @@ void blk_submit(struct blk *blk, struct blk_req *req)
         return;
     }
     blk->in_flight++;
-    if (blk->ops->submit)
-        blk->ops->submit(blk, req);
-    else
-        pool_submit(blk->pool, req);
+    start(blk, req);
 }
 
 void blk_complete(struct blk *blk, struct blk_req *req, int result)
@@ -145,32 +93,109 @@ void blk_complete(struct blk *blk, struct blk_req *req, int result)
     pool_finish(blk->pool, req, result);
 }
 
+void blk_plug(struct blk *blk)
+{
+    blk->plugged++;
+}
+
+void blk_unplug(struct blk *blk)
+{
+    if (--blk->plugged == 0 && blk->ring)
+        ring_kick(blk->ring);
+}
+
 void blk_set_notify(struct blk *blk, void (*notify)(void *ctx), void *ctx)
 {
-    blk->notify = notify;
-    blk->notify_ctx = ctx;
     pool_set_notify(blk->pool, notify, ctx);
     if (!blk->ops->submit)
         pool_start(blk->pool);
+    want_ring(blk);
+    if (blk->ring)
+        ring_start(blk->ring);
+}
+
+void blk_set_full(struct blk *blk, void (*full)(void *ctx), void *ctx)
+{
+    blk->full = full;
+    blk->full_ctx = ctx;
+}
+
+bool blk_is_full(const struct blk *blk)
+{
+    return blk->held != NULL;
+}
+
+void blk_retry(struct blk *blk)
+{
+    struct blk_req *in_order = NULL;
+    while (blk->held) {
+        struct blk_req *req = blk->held;
+        blk->held = req->next;
+        req->next = in_order;
+        in_order = req;
+    }
+    blk_plug(blk);
+    while (in_order) {
+        struct blk_req *next = in_order->next;
+        start(blk, in_order);
+        in_order = next;
+    }
+    blk_unplug(blk);
+}
+
+static bool host_is_full(int result)
+{
+    return result == -ENOSPC || result == -EDQUOT;
 }
 
 void blk_poll(struct blk *blk)
 {
+    bool was_held = blk->held;
+    if (blk->ring)
+        ring_reap(blk->ring, false);
     struct blk_req *req = pool_take(blk->pool);
+    blk_plug(blk);
     while (req) {
         struct blk_req *next = req->next; /* done() may use req anew at once */
-        blk->in_flight--;
-        req->done(req, req->result);
+        if (blk->full && host_is_full(req->result)) {
+            req->next = blk->held;
+            blk->held = req;
+        } else {
+            blk->in_flight--;
+            req->done(req, req->result);
+        }
         req = next;
     }
+    blk_unplug(blk);
+    if (!was_held && blk->held)
+        blk->full(blk->full_ctx);
+}
+
+void blk_wait(struct blk *blk)
+{
+    if (blk->ring && ring_waitable(blk->ring)) {
+        ring_kick(blk->ring);
+        /* A request can be finished at once, without the kernel having had it. */
+        ring_reap(blk->ring, !pool_ready(blk->pool));
+    } else if (blk->in_flight && !blk->held) {
+        pool_wait(blk->pool);
+    }
+    blk_poll(blk);
 }
 
 void blk_drain(struct blk *blk)
 {
-    while (blk->in_flight) {
-        pool_wait(blk->pool);
-        blk_poll(blk);
+    void (*full)(void *ctx) = blk->full;
+    blk->full = NULL;
+    while (blk->held) {
+        struct blk_req *req = blk->held;
+        blk->held = req->next;
+        blk->in_flight--;
+        req->done(req, -ENOSPC);
     }
+    while (blk->in_flight)
+        blk_wait(blk);
+    blk->full = full;
 }
 
 struct blocking {
@@ -186,6 +211,7 @@ static void blocking_done(struct blk_req *req, int result)
     b->result = result;
 }
 
+/* In this thread, where the format does such a thing. */
 static int blocking_run(struct blk *blk, enum blk_op op, void *buf, uint64_t len_bytes,
                         uint64_t offset_bytes)
 {
@@ -202,10 +228,8 @@ static int blocking_run(struct blk *blk, enum blk_op op, void *buf, uint64_t len
     if (blk->ops->run)
         return blk->ops->run(blk, &b.req);
     blk_submit(blk, &b.req);
-    while (!b.done) {
-        pool_wait(blk->pool);
-        blk_poll(blk);
-    }
+    while (!b.done)
+        blk_wait(blk);
     return b.result;
 }
 
@@ -222,4 +246,42 @@ int blk_pwrite(struct blk *blk, const void *buf, uint64_t len_bytes, uint64_t of
 int blk_flush(struct blk *blk)
 {
     return blocking_run(blk, BLK_FLUSH, NULL, 0, 0);
+}
+
+int blk_zero(struct blk *blk, uint64_t len_bytes, uint64_t offset_bytes)
+{
+    return blocking_run(blk, BLK_WRITE_ZEROES, NULL, len_bytes, offset_bytes);
+}
+
+int blk_map(struct blk *blk, uint64_t offset_bytes, uint64_t len_bytes,
+            struct blk_extent *ret_extent)
+{
+    if (offset_bytes >= blk->size_bytes || len_bytes == 0 ||
+        len_bytes > blk->size_bytes - offset_bytes)
+        return -EINVAL;
+    if (blk->ops->map)
+        return blk->ops->map(blk, offset_bytes, len_bytes, 0, ret_extent);
+    *ret_extent = (struct blk_extent){.len_bytes = len_bytes};
+    return 0;
+}
+
+int blk_read_cursor(struct blk *blk, struct iov_cursor *cursor, uint64_t len_bytes,
+                    uint64_t offset_bytes)
+{
+    uint64_t end = MIN(offset_bytes + len_bytes, MAX(blk->size_bytes, offset_bytes));
+    uint64_t beyond = offset_bytes + len_bytes - end;
+    while (offset_bytes < end) {
+        struct iovec iov[IOV_BATCH];
+        struct blk_req req = {.op = BLK_READ, .offset_bytes = offset_bytes, .iov = iov};
+        req.iov_count = iov_gather(cursor, end - offset_bytes, iov);
+        for (unsigned i = 0; i < req.iov_count; i++)
+            req.len_bytes += iov[i].iov_len;
+        int r = req.len_bytes ? blk->ops->run(blk, &req) : -EINVAL;
+        if (r < 0)
+            return r;
+        iov_advance(cursor, req.len_bytes);
+        offset_bytes += req.len_bytes;
+    }
+    iov_zero(cursor, beyond);
+    return 0;
 }

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A disk as its users see it: an array of bytes of a fixed size, read and written asynchronously
- * through lists of buffers. Formats (raw, VHD, …) implement struct blk_ops on top of a file or of
- * another blk (a differencing disk has a parent), so that chains, caches and throttles are blks
- * too. Guest addresses are unknown here.
+ * through lists of buffers. Formats (raw, VHD, …) implement struct blk_ops on top of a file, and
+ * may have another blk as parent (a differencing disk), which is theirs alone and read-only.
+ * Guest addresses are unknown here.
+ *
+ * Two ways lead to the file. What ops->map() finds in place is read and written by the kernel's
+ * io_uring without a thread of ours (block/ring.h); the rest, and everything where the kernel has
+ * no io_uring, is done by ops->run() on a few threads (block/pool.h).
  *
  * Threads: a blk belongs to one thread (in yado-vm: whoever holds the machine lock). blk_submit()
  * never blocks for I/O; the callback comes from blk_poll() or from within blk_submit() itself,
@@ -15,6 +19,7 @@
 #include <sys/uio.h>
 
 #include "base/error.h"
+#include "block/iov.h"
 
 #define BLK_SECTOR_BYTES 512u
 
@@ -41,7 +46,25 @@ struct blk_req {
 };
 
 struct blk;
+struct blk_file;
 struct blk_pool;
+struct blk_ring;
+
+/* A run of a disk's bytes that lie in one place. */
+struct blk_extent {
+    uint64_t len_bytes; /* from the offset asked for; at least 1 */
+    bool zero;          /* reads as zeroes; there is no place */
+    /* Where the bytes are as they are; NULL: compressed, only run() can read them. */
+    struct blk_file *file;
+    uint64_t file_offset;
+    unsigned depth; /* of the image that has them: 0 this one, 1 its parent, … */
+};
+
+/* How ops->map() is asked; otherwise -EAGAIN. */
+enum {
+    BLK_MAP_NOWAIT = 1,  /* only by what is in memory */
+    BLK_MAP_INPLACE = 2, /* may be overwritten where it is, with nothing else to be written */
+};
 
 struct blk_ops {
     const char *format; /* "raw", "vhd-dynamic", … */
@@ -49,6 +72,9 @@ struct blk_ops {
     void (*submit)(struct blk *blk, struct blk_req *req);
     /* Or, with submit NULL: do it and return its result. Called by several threads at once. */
     int (*run)(struct blk *blk, const struct blk_req *req);
+    /* Where offset's bytes are, at most len_bytes of them. NULL: unknown. Any thread. */
+    int (*map)(struct blk *blk, uint64_t offset_bytes, uint64_t len_bytes, unsigned how,
+               struct blk_extent *ret_extent);
     void (*close)(struct blk *blk); /* free; everything has been flushed */
 };
 
@@ -56,17 +82,32 @@ struct blk {
     const struct blk_ops *ops;
     uint64_t size_bytes;
     bool readonly;
-    /* Completion of requests that other threads finish: see blk_set_notify(). */
-    void (*notify)(void *ctx);
-    void *notify_ctx;
+    struct blk *parent; /* what a differencing disk differs from; NULL: none */
     unsigned in_flight;
+    unsigned plugged;
     struct blk_pool *pool; /* finished requests, and the threads that run them */
+    struct blk_ring *ring; /* NULL: the kernel has no io_uring */
+    bool ring_tried;
+    void (*full)(void *ctx); /* blk_set_full() */
+    void *full_ctx;
+    struct blk_req *held; /* requests that wait for room, the last one first */
+};
+
+struct blk_options {
+    bool readonly;
+    /*
+     * Folders that parents of differencing disks may lie in, besides the folder of the image and
+     * those below it; ended by NULL.
+     */
+    const char *const *parent_folders;
 };
 
 /*
- * Open an image, finding its format from its contents: raw, VHD fixed or dynamic. A writable
- * image is locked against a second writer (-EBUSY). Errors name the file and the remedy.
+ * Open an image, finding its format from its contents. A writable image is locked against a
+ * second writer (-EBUSY), a parent against every writer. Errors name the file and the remedy.
  */
+int blk_open_with(const char *path, const struct blk_options *options, struct blk **ret_blk,
+                  struct error *err);
 int blk_open(const char *path, bool readonly, struct blk **ret_blk, struct error *err);
 /* Flush, close, free. All requests must be done. NULL is fine. Always returns NULL. */
 struct blk *blk_close(struct blk *blk);
@@ -82,16 +123,40 @@ void blk_complete(struct blk *blk, struct blk_req *req, int result);
 
 /* Start a request. Out of bounds: -EINVAL, writing a read-only disk: -EROFS, by the callback. */
 void blk_submit(struct blk *blk, struct blk_req *req);
+/* Between these, requests may be kept back, to be handed to the kernel together. */
+void blk_plug(struct blk *blk);
+void blk_unplug(struct blk *blk);
 /* notify(ctx) is called from any thread when blk_poll() has something to complete. */
 void blk_set_notify(struct blk *blk, void (*notify)(void *ctx), void *ctx);
 /* Run the callbacks of finished requests. */
 void blk_poll(struct blk *blk);
-/* Wait until no request is in flight, running callbacks. */
+/* As blk_poll(), but wait for one if any is in flight. */
+void blk_wait(struct blk *blk);
+/* Wait until no request is in flight, running callbacks; those held for room fail with -ENOSPC. */
 void blk_drain(struct blk *blk);
+
+/*
+ * Keep requests that fail because the host's disk is full, and call full(ctx) from blk_poll():
+ * the owner makes the guest stand still. blk_retry() tries them all again.
+ */
+void blk_set_full(struct blk *blk, void (*full)(void *ctx), void *ctx);
+bool blk_is_full(const struct blk *blk);
+void blk_retry(struct blk *blk);
 
 /* Blocking helpers for tools, tests and boot loaders. 0 or -errno. */
 int blk_pread(struct blk *blk, void *buf, uint64_t len_bytes, uint64_t offset_bytes);
 int blk_pwrite(struct blk *blk, const void *buf, uint64_t len_bytes, uint64_t offset_bytes);
+int blk_zero(struct blk *blk, uint64_t len_bytes, uint64_t offset_bytes);
 int blk_flush(struct blk *blk);
+/*
+ * Where bytes are; a format that cannot tell says data. Never longer than len_bytes, which with
+ * offset_bytes is within the disk.
+ */
+int blk_map(struct blk *blk, uint64_t offset_bytes, uint64_t len_bytes,
+            struct blk_extent *ret_extent);
+
+/* For formats: read from a parent into a list of buffers; past its end are zeroes. Any thread. */
+int blk_read_cursor(struct blk *blk, struct iov_cursor *cursor, uint64_t len_bytes,
+                    uint64_t offset_bytes);
 
 #endif

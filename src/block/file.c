@@ -70,6 +70,26 @@ static void host_close(struct blk_file *file)
     free(host);
 }
 
+static uint64_t host_data(struct blk_file *file, uint64_t offset, uint64_t len_bytes,
+                          bool *ret_hole)
+{
+    int fd = CONTAINER_OF(file, struct host_file, file)->fd;
+    off_t data = lseek(fd, (off_t)offset, SEEK_DATA);
+    if (data < 0 && errno != ENXIO) /* a block device, or a file system that does not know */
+        return len_bytes;
+    if (data != (off_t)offset) {
+        *ret_hole = true;
+        return data < 0 ? len_bytes : MIN(len_bytes, (uint64_t)data - offset);
+    }
+    off_t hole = lseek(fd, (off_t)offset, SEEK_HOLE);
+    return hole < 0 ? len_bytes : MIN(len_bytes, (uint64_t)hole - offset);
+}
+
+static int host_fd(struct blk_file *file)
+{
+    return CONTAINER_OF(file, struct host_file, file)->fd;
+}
+
 static const struct blk_file_ops host_ops = {
     .preadv = host_preadv,
     .pwritev = host_pwritev,
@@ -77,6 +97,8 @@ static const struct blk_file_ops host_ops = {
     .truncate = host_truncate,
     .punch = host_punch,
     .size = host_size,
+    .data = host_data,
+    .fd = host_fd,
     .close = host_close,
 };
 
@@ -155,46 +177,12 @@ struct blk_file *file_close(struct blk_file *file)
     return NULL;
 }
 
-/* Up to IOV_BATCH pieces from the cursor, at most len_bytes in sum. */
-#define IOV_BATCH 64
-
-static int gather(const struct iov_cursor *cursor, uint64_t len_bytes, struct iovec *iov)
-{
-    size_t at = cursor->at;
-    int n = 0;
-    for (unsigned i = 0; i < cursor->count && n < IOV_BATCH && len_bytes; i++, at = 0) {
-        size_t piece = MIN((uint64_t)(cursor->iov[i].iov_len - at), len_bytes);
-        if (piece == 0)
-            continue;
-        iov[n].iov_base = (char *)cursor->iov[i].iov_base + at;
-        iov[n].iov_len = piece;
-        len_bytes -= piece;
-        n++;
-    }
-    return n;
-}
-
-static void advance(struct iov_cursor *cursor, uint64_t len_bytes)
-{
-    while (len_bytes && cursor->count) {
-        size_t left = cursor->iov->iov_len - cursor->at;
-        if (len_bytes < left) {
-            cursor->at += len_bytes;
-            return;
-        }
-        len_bytes -= left;
-        cursor->iov++;
-        cursor->count--;
-        cursor->at = 0;
-    }
-}
-
 int file_read_iov(struct blk_file *file, struct iov_cursor *cursor, uint64_t len_bytes,
                   uint64_t offset)
 {
     struct iovec iov[IOV_BATCH];
     while (len_bytes) {
-        int count = gather(cursor, len_bytes, iov);
+        int count = (int)iov_gather(cursor, len_bytes, iov);
         if (count == 0)
             return -EINVAL;
         ssize_t n = file->ops->preadv(file, iov, count, offset);
@@ -206,7 +194,7 @@ int file_read_iov(struct blk_file *file, struct iov_cursor *cursor, uint64_t len
             iov_zero(cursor, len_bytes);
             return 0;
         }
-        advance(cursor, (uint64_t)n);
+        iov_advance(cursor, (uint64_t)n);
         offset += (uint64_t)n;
         len_bytes -= (uint64_t)n;
     }
@@ -218,7 +206,7 @@ int file_write_iov(struct blk_file *file, struct iov_cursor *cursor, uint64_t le
 {
     struct iovec iov[IOV_BATCH];
     while (len_bytes) {
-        int count = gather(cursor, len_bytes, iov);
+        int count = (int)iov_gather(cursor, len_bytes, iov);
         if (count == 0)
             return -EINVAL;
         ssize_t n = file->ops->pwritev(file, iov, count, offset);
@@ -226,26 +214,11 @@ int file_write_iov(struct blk_file *file, struct iov_cursor *cursor, uint64_t le
             continue;
         if (n <= 0)
             return n < 0 ? (int)n : -EIO;
-        advance(cursor, (uint64_t)n);
+        iov_advance(cursor, (uint64_t)n);
         offset += (uint64_t)n;
         len_bytes -= (uint64_t)n;
     }
     return 0;
-}
-
-void iov_zero(struct iov_cursor *cursor, uint64_t len_bytes)
-{
-    while (len_bytes && cursor->count) {
-        size_t piece = MIN((uint64_t)(cursor->iov->iov_len - cursor->at), len_bytes);
-        memset((char *)cursor->iov->iov_base + cursor->at, 0, piece);
-        advance(cursor, piece);
-        len_bytes -= piece;
-        while (cursor->count && cursor->iov->iov_len == cursor->at) {
-            cursor->iov++;
-            cursor->count--;
-            cursor->at = 0;
-        }
-    }
 }
 
 int file_read(struct blk_file *file, void *buf, uint64_t len_bytes, uint64_t offset)

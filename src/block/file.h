@@ -7,9 +7,8 @@
 #ifndef BLOCK_FILE_H
 #define BLOCK_FILE_H
 
-#include <sys/uio.h>
-
 #include "base/error.h"
+#include "block/iov.h"
 
 struct blk_file;
 
@@ -23,6 +22,12 @@ struct blk_file_ops {
     /* Make a range read as zeroes and give its storage back; -EOPNOTSUPP where that is unknown. */
     int (*punch)(struct blk_file *file, uint64_t offset, uint64_t len_bytes);
     int (*size)(struct blk_file *file, uint64_t *ret_size_bytes);
+    /*
+     * How many of len_bytes from offset are alike: a hole or data. NULL: unknown, all are data.
+     */
+    uint64_t (*data)(struct blk_file *file, uint64_t offset, uint64_t len_bytes, bool *ret_hole);
+    /* The host's descriptor, for I/O by other means; NULL where there is none. */
+    int (*fd)(struct blk_file *file);
     void (*close)(struct blk_file *file);
 };
 
@@ -47,19 +52,10 @@ int file_write(struct blk_file *file, const void *buf, uint64_t len_bytes, uint6
 /* Make a range within the file read as zeroes, by punching or else by writing. */
 int file_zero(struct blk_file *file, uint64_t offset, uint64_t len_bytes);
 
-/* A place within a list of buffers; the functions below move it on. */
-struct iov_cursor {
-    const struct iovec *iov;
-    unsigned count; /* from iov on */
-    size_t at;      /* byte within iov[0] */
-};
-
 /* Read or write the next len_bytes of the list at an offset of the file. 0 or -errno. */
 int file_read_iov(struct blk_file *file, struct iov_cursor *cursor, uint64_t len_bytes,
                   uint64_t offset);
 int file_write_iov(struct blk_file *file, struct iov_cursor *cursor, uint64_t len_bytes,
                    uint64_t offset);
-/* Fill the next len_bytes of the list with zeroes. */
-void iov_zero(struct iov_cursor *cursor, uint64_t len_bytes);
 
 #endif

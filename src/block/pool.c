@@ -6,7 +6,8 @@
 #include <signal.h>
 
 #define POOL_THREADS 4
-#define POOL_STACK_BYTES (256 * 1024)
+/* Mostly untouched: a chain of disks reads itself recursively. */
+#define POOL_STACK_BYTES (4u << 20)
 
 struct req_list {
     struct blk_req *first, *last;
@@ -157,6 +158,14 @@ struct blk_req *pool_take(struct blk_pool *pool)
     pool->done.first = NULL;
     pthread_mutex_unlock(&pool->lock);
     return first;
+}
+
+bool pool_ready(struct blk_pool *pool)
+{
+    pthread_mutex_lock(&pool->lock);
+    bool ready = pool->done.first;
+    pthread_mutex_unlock(&pool->lock);
+    return ready;
 }
 
 void pool_wait(struct blk_pool *pool)

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What makes blocking formats asynchronous: a few threads per disk that run its requests, and the
- * list of finished ones that the owner collects. A format on top of io_uring would use only the
- * list (blk_complete()).
+ * list of finished ones that the owner collects; block/ring.h uses the list alone.
  */
 #ifndef BLOCK_POOL_H
 #define BLOCK_POOL_H
@@ -22,6 +21,8 @@ void pool_submit(struct blk_pool *pool, struct blk_req *req);
 void pool_finish(struct blk_pool *pool, struct blk_req *req, int result);
 /* All finished requests in the order in which they ended, linked by next; NULL if none. */
 struct blk_req *pool_take(struct blk_pool *pool);
+/* True when pool_take() would give something. */
+bool pool_ready(struct blk_pool *pool);
 /* Wait until pool_take() would give something. */
 void pool_wait(struct blk_pool *pool);
 /* Change what pool_finish() calls. */

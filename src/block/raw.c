@@ -31,6 +31,23 @@ static int raw_run(struct blk *blk, const struct blk_req *req)
     return -EINVAL;
 }
 
+/* All bytes are in place. Holes are told by the host's file system, to who may wait for it. */
+static int raw_map(struct blk *blk, uint64_t offset_bytes, uint64_t len_bytes, unsigned how,
+                   struct blk_extent *ret_extent)
+{
+    struct blk_file *file = CONTAINER_OF(blk, struct raw, blk)->file;
+    bool hole = false;
+    if (how == 0 && file->ops->data)
+        len_bytes = file->ops->data(file, offset_bytes, len_bytes, &hole);
+    *ret_extent = (struct blk_extent){
+        .len_bytes = len_bytes,
+        .zero = hole,
+        .file = hole ? NULL : file,
+        .file_offset = hole ? 0 : offset_bytes,
+    };
+    return 0;
+}
+
 static void raw_close(struct blk *blk)
 {
     struct raw *raw = CONTAINER_OF(blk, struct raw, blk);
@@ -39,8 +56,10 @@ static void raw_close(struct blk *blk)
     free(raw);
 }
 
-static const struct blk_ops raw_ops = {.format = "raw", .run = raw_run, .close = raw_close};
-static const struct blk_ops fixed_ops = {.format = "vhd-fixed", .run = raw_run, .close = raw_close};
+static const struct blk_ops raw_ops = {
+    .format = "raw", .run = raw_run, .map = raw_map, .close = raw_close};
+static const struct blk_ops fixed_ops = {
+    .format = "vhd-fixed", .run = raw_run, .map = raw_map, .close = raw_close};
 
 int raw_new(struct blk_file *file, uint64_t size_bytes, bool readonly, bool fixed_vhd,
             struct blk **ret_blk)

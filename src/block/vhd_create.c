@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "block/vhd.h"
+#include "block/vhd_parent.h"
 
 #define TABLE_AT (VHD_FOOTER_BYTES + VHD_HEADER_BYTES)
 
@@ -49,62 +50,124 @@ static int write_table(struct blk_file *file, uint64_t table_bytes)
     return 0;
 }
 
-static int write_image(struct blk_file *file, enum vhd_type kind, uint64_t size_bytes)
+/* What lies before the blocks: the header, the table, where the parent is. */
+static int write_start(struct blk_file *file, const uint8_t *raw_footer, struct vhd_header *header,
+                       const struct vhd_locator_data *data, uint64_t *ret_end)
 {
-    struct vhd_footer footer;
-    uint8_t raw[VHD_FOOTER_BYTES], raw_header[VHD_HEADER_BYTES];
-    uint64_t end = size_bytes;
-    int r = fill_footer(kind, size_bytes, &footer);
-    if (r < 0)
-        return r;
-    vhd_footer_put(&footer, raw);
-
-    if (kind == VHD_DYNAMIC) {
-        struct vhd_header header = {
-            .table_offset = TABLE_AT,
-            .version = 0x00010000,
-            .max_table_entries =
-                (uint32_t)((size_bytes + VHD_DEFAULT_BLOCK_BYTES - 1) / VHD_DEFAULT_BLOCK_BYTES),
-            .block_bytes = VHD_DEFAULT_BLOCK_BYTES,
-        };
-        uint64_t table_bytes = align_up(4ull * header.max_table_entries, VHD_SECTOR_BYTES);
-        vhd_header_put(&header, raw_header);
-        end = TABLE_AT + table_bytes;
-        r = file_write(file, raw, sizeof(raw), 0);
-        if (r == 0)
-            r = file_write(file, raw_header, sizeof(raw_header), VHD_FOOTER_BYTES);
-        if (r == 0)
-            r = write_table(file, table_bytes);
+    uint8_t raw[VHD_HEADER_BYTES];
+    uint64_t table_bytes = align_up(4ull * header->max_table_entries, VHD_SECTOR_BYTES);
+    uint64_t end = TABLE_AT + table_bytes;
+    int r = file_write(file, raw_footer, VHD_FOOTER_BYTES, 0);
+    for (unsigned i = 0; r == 0 && data && i < VHD_LOCATORS_WRITTEN; i++) {
+        struct vhd_locator *l = &header->locators[i];
+        l->data_offset = end;
+        /* In bytes, as all others do; the book's sectors nobody has ever written. */
+        l->data_space = (uint32_t)align_up(data[i].len_bytes, VHD_SECTOR_BYTES);
+        r = file_write(file, data[i].bytes, data[i].len_bytes, end);
+        end += l->data_space;
     }
+    vhd_header_put(header, raw);
     if (r == 0)
-        r = file_write(file, raw, sizeof(raw), end);
-    return r < 0 ? r : file->ops->flush(file);
+        r = file_write(file, raw, sizeof(raw), VHD_FOOTER_BYTES);
+    if (r == 0)
+        r = write_table(file, table_bytes);
+    *ret_end = end;
+    return r;
 }
 
-int vhd_format(struct blk_file *file, enum vhd_type kind, uint64_t size_bytes, struct error *err)
+static int write_image(struct blk_file *file, const struct vhd_new *what, struct vhd_header *header,
+                       const struct vhd_locator_data *data, struct error *err)
 {
-    if (kind != VHD_FIXED && kind != VHD_DYNAMIC)
-        return error_set(err, -EINVAL, "%s: only fixed and dynamic VHDs can be made empty",
-                         file->name);
-    if (size_bytes == 0 || size_bytes % VHD_SECTOR_BYTES)
-        return error_set(err, -EINVAL,
-                         "%s: a disk of %llu bytes is not whole sectors; give a "
-                         "multiple of 512",
-                         file->name, (unsigned long long)size_bytes);
-    if (size_bytes > VHD_MAX_BYTES)
-        return error_set(err, -EFBIG, "%s: a VHD holds at most 2040 GiB; give a smaller size",
-                         file->name);
-    int r = write_image(file, kind, size_bytes);
+    struct vhd_footer footer;
+    uint8_t raw[VHD_FOOTER_BYTES];
+    uint64_t end = what->size_bytes;
+    int r = fill_footer(what->kind, what->size_bytes, &footer);
+    vhd_footer_put(&footer, raw);
+    if (r == 0 && what->kind != VHD_FIXED)
+        r = write_start(file, raw, header, data, &end);
+    if (r == 0)
+        r = file_write(file, raw, sizeof(raw), end);
+    if (r == 0)
+        r = file->ops->flush(file);
     return r < 0 ? error_set(err, r, "%s cannot be written: %s", file->name, strerror(-r)) : 0;
 }
 
-int vhd_create(const char *path, enum vhd_type kind, uint64_t size_bytes, struct error *err)
+static int check_new(const struct blk_file *file, const struct vhd_new *what, struct error *err)
+{
+    uint32_t block = what->block_bytes;
+    if (what->size_bytes == 0 || what->size_bytes % VHD_SECTOR_BYTES)
+        return error_set(err, -EINVAL,
+                         "%s: a disk of %llu bytes is not whole sectors; give a "
+                         "multiple of 512",
+                         file->name, (unsigned long long)what->size_bytes);
+    if (what->size_bytes > VHD_MAX_BYTES)
+        return error_set(err, -EFBIG, "%s: a VHD holds at most 2040 GiB; give a smaller size",
+                         file->name);
+    if (block < VHD_SECTOR_BYTES || (block & (block - 1)) || block > (256u << 20) ||
+        (what->size_bytes - 1) / block >= 1u << 24)
+        return error_set(err, -EINVAL,
+                         "%s: blocks of %u bytes do not fit; give a power of two from 512K to 2M",
+                         file->name, block);
+    return 0;
+}
+
+/* The footer of a parent. */
+static int look_at_parent(const char *path, struct vhd_footer *ret_footer, struct error *err)
+{
+    struct blk_file *file;
+    uint64_t at;
+    int r = file_open(path, true, &file, err);
+    if (r < 0)
+        return r;
+    r = vhd_probe(file, ret_footer, &at, err);
+    file_close(file);
+    if (r == 0)
+        return error_set(err, -EMEDIUMTYPE,
+                         "%s is not a VHD and cannot be a parent; convert it with `yado disk "
+                         "convert`",
+                         path);
+    return r < 0 ? r : 0;
+}
+
+int vhd_format(struct blk_file *file, const struct vhd_new *what, struct error *err)
+{
+    struct vhd_new full = *what;
+    AUTO_FREE struct vhd_locator_data *data = NULL;
+    struct vhd_header header = {.table_offset = TABLE_AT, .version = 0x00010000};
+    struct vhd_footer parent;
+    int r = 0;
+    if ((full.kind == VHD_DIFFERENCING) != (full.parent_path != NULL))
+        return error_set(err, -EINVAL, "%s: a differencing disk needs a parent, no other has one",
+                         file->name);
+    if (!full.block_bytes)
+        full.block_bytes = VHD_DEFAULT_BLOCK_BYTES;
+    if (full.kind == VHD_DIFFERENCING) {
+        data = calloc(VHD_LOCATORS_WRITTEN, sizeof(*data));
+        if (!data)
+            return error_set(err, -ENOMEM, "out of memory");
+        r = look_at_parent(full.parent_path, &parent, err);
+        if (r == 0)
+            r = vhd_parent_describe(file->name, full.parent_path, &parent, &header, data, err);
+        if (r == 0 && !full.size_bytes)
+            full.size_bytes = parent.current_size_bytes;
+    }
+    if (r == 0)
+        r = check_new(file, &full, err);
+    if (r < 0)
+        return r;
+    header.block_bytes = full.block_bytes;
+    header.max_table_entries =
+        (uint32_t)((full.size_bytes + full.block_bytes - 1) / full.block_bytes);
+    return write_image(file, &full, &header, data, err);
+}
+
+int vhd_create(const char *path, const struct vhd_new *what, struct error *err)
 {
     struct blk_file *file;
     int r = file_create(path, &file, err);
     if (r < 0)
         return r;
-    r = vhd_format(file, kind, size_bytes, err);
+    r = vhd_format(file, what, err);
     if (r < 0)
         unlink(path);
     file_close(file);

@@ -8,6 +8,8 @@ static const char header_cookie[8] = {'c', 'x', 's', 'p', 'a', 'r', 's', 'e'};
 
 #define FOOTER_CHECKSUM_AT 64
 #define HEADER_CHECKSUM_AT 36
+#define LOCATORS_AT 576
+#define LOCATOR_BYTES 24
 
 /* The one's complement of the sum of all bytes, those of the checksum itself taken as zero. */
 static uint32_t checksum(const uint8_t *raw, unsigned len_bytes, unsigned checksum_at)
@@ -77,12 +79,25 @@ bool vhd_header_get(const uint8_t *raw, struct vhd_header *ret_header)
     if (memcmp(raw, header_cookie, sizeof(header_cookie)) != 0 ||
         be32_get(raw + HEADER_CHECKSUM_AT) != checksum(raw, VHD_HEADER_BYTES, HEADER_CHECKSUM_AT))
         return false;
-    *ret_header = (struct vhd_header){
+    struct vhd_header h = {
         .table_offset = be64_get(raw + 16),
         .version = be32_get(raw + 24),
         .max_table_entries = be32_get(raw + 28),
         .block_bytes = be32_get(raw + 32),
+        .parent_time_stamp = be32_get(raw + 56),
     };
+    memcpy(h.parent_id, raw + 40, sizeof(h.parent_id));
+    memcpy(h.parent_name, raw + 64, sizeof(h.parent_name));
+    for (unsigned i = 0; i < VHD_LOCATORS; i++) {
+        const uint8_t *entry = raw + LOCATORS_AT + i * LOCATOR_BYTES;
+        h.locators[i] = (struct vhd_locator){
+            .code = be32_get(entry),
+            .data_space = be32_get(entry + 4),
+            .data_length = be32_get(entry + 8),
+            .data_offset = be64_get(entry + 16),
+        };
+    }
+    *ret_header = h;
     return true;
 }
 
@@ -96,6 +111,16 @@ void vhd_header_put(const struct vhd_header *header, uint8_t *raw)
     be32_put(raw + 24, header->version);
     be32_put(raw + 28, header->max_table_entries);
     be32_put(raw + 32, header->block_bytes);
+    memcpy(raw + 40, header->parent_id, sizeof(header->parent_id));
+    be32_put(raw + 56, header->parent_time_stamp);
+    memcpy(raw + 64, header->parent_name, sizeof(header->parent_name));
+    for (unsigned i = 0; i < VHD_LOCATORS; i++) {
+        uint8_t *entry = raw + LOCATORS_AT + i * LOCATOR_BYTES;
+        be32_put(entry, header->locators[i].code);
+        be32_put(entry + 4, header->locators[i].data_space);
+        be32_put(entry + 8, header->locators[i].data_length);
+        be64_put(entry + 16, header->locators[i].data_offset);
+    }
     be32_put(raw + HEADER_CHECKSUM_AT, checksum(raw, VHD_HEADER_BYTES, HEADER_CHECKSUM_AT));
 }
 

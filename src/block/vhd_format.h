@@ -35,11 +35,35 @@ struct vhd_footer {
     uint8_t saved_state;
 };
 
+#define VHD_LOCATORS 8
+#define VHD_NAME_BYTES 512
+
+/* One way to find the parent of a differencing disk. */
+struct vhd_locator {
+    uint32_t code;       /* enum vhd_locator_code; 0: none */
+    uint32_t data_space; /* of the file: sectors says the book, bytes write all others */
+    uint32_t data_length;
+    uint64_t data_offset;
+};
+
+enum vhd_locator_code {
+    VHD_LOCATOR_WI2R = 0x57693272, /* Windows path, 8 bits a character, relative */
+    VHD_LOCATOR_WI2K = 0x5769326b, /* … absolute */
+    VHD_LOCATOR_W2RU = 0x57327275, /* Windows path in UTF-16LE, relative to the child's folder */
+    VHD_LOCATOR_W2KU = 0x57326b75, /* … absolute */
+    VHD_LOCATOR_MAC = 0x4d616320,  /* an alias as a blob; nobody else can read it */
+    VHD_LOCATOR_MACX = 0x4d616358, /* a file: URL in UTF-8 */
+};
+
 struct vhd_header {
     uint64_t table_offset;
     uint32_t version;
     uint32_t max_table_entries;
     uint32_t block_bytes;
+    uint8_t parent_id[16];
+    uint32_t parent_time_stamp;
+    uint8_t parent_name[VHD_NAME_BYTES]; /* UTF-16BE */
+    struct vhd_locator locators[VHD_LOCATORS];
 };
 
 /* True when the eight bytes that begin every footer are there. */

@@ -38,6 +38,8 @@ void cmd_run_help(void)
          "Drives:\n"
          "  --disk FILE[,bus=virtio|ide][,readonly]\n"
          "                            a raw or VHD image; may be given several times\n"
+         "  --parents FOLDER          where parents of differencing disks may be, besides the\n"
+         "                            disk's own folder; may be given several times\n"
          "  --cdrom FILE              an ISO image\n"
          "  --floppy FILE             a floppy image\n"
          "\n"

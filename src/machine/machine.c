@@ -204,7 +204,8 @@ void machine_resume(struct machine *m)
     if (!m->paused || m->end != MACHINE_RUNS || !m->started)
         return;
     pthread_mutex_lock(&m->lock);
-    m->paused = false;
+    m->paused = m->disk_full = false;
+    pc_retry(m);
     clock_start(m->clock);
     timer_arm(m);
     pthread_mutex_unlock(&m->lock);
@@ -215,6 +216,11 @@ void machine_resume(struct machine *m)
 bool machine_is_paused(const struct machine *m)
 {
     return m->paused;
+}
+
+bool machine_disk_is_full(const struct machine *m)
+{
+    return m->disk_full;
 }
 
 void machine_reset(struct machine *m)
@@ -255,6 +261,12 @@ static void requests_serve(struct machine *m)
         machine_pause(m);
         return;
     }
+    if (requests & REQUEST_DISK_FULL) {
+        machine_pause(m);
+        m->disk_full = true;
+    }
+    if (!(requests & (REQUEST_RESET | REQUEST_TRIPLE_FAULT)))
+        return;
     if (requests & REQUEST_TRIPLE_FAULT)
         log_info("triple fault, the machine is reset: %s", m->report);
     m->report[0] = '\0';

@@ -16,6 +16,7 @@
 
 #define MACHINE_DISKS_MAX 8
 #define MACHINE_CPUS_MAX 64
+#define MACHINE_PARENTS_MAX 8
 #define MACHINE_MEMORY_MIN MIB(1)
 #define MACHINE_MEMORY_MAX GIB(512)
 
@@ -43,6 +44,7 @@ struct machine_config {
     const char *kernel, *initrd, *append;
     struct machine_disk disks[MACHINE_DISKS_MAX];
     unsigned disk_count;
+    const char *parents[MACHINE_PARENTS_MAX + 1]; /* folders for disks' parents; ends with NULL */
     const char *cdrom, *floppy;
     enum machine_boot boot;
     bool debug_exit;    /* port 0xf4, and the test devices that go with it */
@@ -83,6 +85,11 @@ int machine_start(struct machine *m, struct error *err);
 void machine_pause(struct machine *m);
 void machine_resume(struct machine *m);
 bool machine_is_paused(const struct machine *m);
+/*
+ * Paused because the host has no room for what a disk is to write. Nothing is lost: after room
+ * was made, machine_resume() goes on with it.
+ */
+bool machine_disk_is_full(const struct machine *m);
 /* Press reset, the power button (ACPI), the NMI button. */
 void machine_reset(struct machine *m);
 void machine_powerdown(struct machine *m);

@@ -31,6 +31,7 @@ enum machine_request {
     REQUEST_DEBUG_EXIT = 4,
     REQUEST_TRIPLE_FAULT = 8,
     REQUEST_BROKEN = 16,
+    REQUEST_DISK_FULL = 32, /* a disk cannot go on: stand still */
 };
 
 struct machine_cpu {
@@ -66,6 +67,7 @@ struct machine {
     atomic_bool hold; /* vCPUs are to park */
     bool paused;      /* by machine_pause(); only the loop's thread writes it */
     bool started, quit, stuck;
+    bool disk_full; /* … for want of room on the host */
     unsigned parked;
 
     int event_fd, timer_fd;
@@ -108,6 +110,8 @@ int pc_reset(struct machine *m);
 int pc_state(struct machine *m, struct state *s);
 /* Locked: finish requests of the disks. */
 void pc_poll(struct machine *m);
+/* Locked: try again what found the host's disk full. */
+void pc_retry(struct machine *m);
 /* Locked: wait until every disk's requests are done, and flush. */
 void pc_flush(struct machine *m);
 /* Locked. */

@@ -937,6 +937,11 @@ void pc_poll(struct machine *m)
     drives_poll(m->pc);
 }
 
+void pc_retry(struct machine *m)
+{
+    drives_retry(m->pc);
+}
+
 void pc_flush(struct machine *m)
 {
     drives_flush(m->pc);

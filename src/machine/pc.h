@@ -119,6 +119,7 @@ struct ide_drive_config;
 int drives_open(struct pc *pc, struct error *err);
 void drives_close(struct pc *pc);
 void drives_poll(struct pc *pc);
+void drives_retry(struct pc *pc);
 void drives_flush(struct pc *pc);
 /* The four positions of the IDE channels. -ENOSPC with text when there are too many. */
 int drives_ide(struct pc *pc, struct ide_drive_config *ret_drives, struct error *err);

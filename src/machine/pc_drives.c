@@ -14,9 +14,16 @@
 
 #define CD_POSITION 2
 
+/* The guest must not see this error: it would lose what it wrote. */
+static void disk_full(void *ctx)
+{
+    machine_ask(ctx, REQUEST_DISK_FULL);
+}
+
 static void disk_opened(struct pc *pc, struct blk *blk)
 {
     blk_set_notify(blk, machine_wake, pc->m);
+    blk_set_full(blk, disk_full, pc->m);
 }
 
 int drives_open(struct pc *pc, struct error *err)
@@ -27,7 +34,10 @@ int drives_open(struct pc *pc, struct error *err)
     for (unsigned i = 0; i < config->disk_count; i++) {
         struct pc_disk *disk = &pc->disks[i];
 
-        r = blk_open(config->disks[i].path, config->disks[i].readonly, &disk->blk, err);
+        struct blk_options options = {.readonly = config->disks[i].readonly,
+                                      .parent_folders = config->parents};
+
+        r = blk_open_with(config->disks[i].path, &options, &disk->blk, err);
         if (r < 0)
             return error_prefix(err, r, "--disk");
         disk->bus = config->disks[i].bus;
@@ -63,6 +73,11 @@ static void each(struct pc *pc, void (*fn)(struct blk *blk))
 void drives_poll(struct pc *pc)
 {
     each(pc, blk_poll);
+}
+
+void drives_retry(struct pc *pc)
+{
+    each(pc, blk_retry);
 }
 
 static void drain_and_flush(struct blk *blk)

@@ -36,6 +36,8 @@ static int cmd_status(struct commands *c, json_t *args, json_t **ret_value, stru
 
     (void)args;
     (void)err;
+    if (machine_disk_is_full(c->machine))
+        state = "disk-full";
     *ret_value = json_pack("{s:s, s:s, s:s, s:I}", "name", c->name, "state", state, "engine",
                            machine_engine_name(c->machine), "time-ns",
                            (json_int_t)machine_time_ns(c->machine));

@@ -176,6 +176,23 @@ static void client_send(struct client *client, char *text)
     }
 }
 
+void control_event(struct control *control, const char *name, json_t *data)
+{
+    json_t *event = json_pack("{s:s, s:o}", "event", name, "data", data ? data : json_object());
+    char *text = event ? json_dumps(event, JSON_COMPACT) : NULL;
+
+    for (struct client *c = control->clients, *following; text && c; c = following) {
+        char *line = NULL;
+
+        following = c->next;
+        if (uv_is_closing((uv_handle_t *)&c->pipe))
+            continue;
+        client_send(c, asprintf(&line, "%s\n", text) < 0 ? NULL : line);
+    }
+    free(text);
+    json_decref(event);
+}
+
 static void client_lines(struct client *client)
 {
     struct control *control = client->control;

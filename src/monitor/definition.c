@@ -214,6 +214,15 @@ static int set_disk(struct definition *def, const char *value, struct error *err
     return add_disk(def, path, bus, readonly, err);
 }
 
+static int set_parents(struct definition *def, const char *value, struct error *err)
+{
+    if (def->parent_count == MACHINE_PARENTS_MAX)
+        return error_set(err, -EINVAL, "--parents: at most %u folders", MACHINE_PARENTS_MAX);
+    if (!*value)
+        return error_set(err, -EINVAL, "--parents: the name of a folder is missing");
+    return set_string(&def->parents[def->parent_count++], value);
+}
+
 static int set_cdrom(struct definition *def, const char *value, struct error *err)
 {
     return set_file(&def->cdrom, "cdrom", value, err);
@@ -337,6 +346,7 @@ static const struct option options[] = {
     {"initrd", false, set_initrd},
     {"append", false, set_append},
     {"disk", false, set_disk},
+    {"parents", false, set_parents},
     {"cdrom", false, set_cdrom},
     {"floppy", false, set_floppy},
     {"boot", false, set_boot},
@@ -538,6 +548,8 @@ void definition_done(struct definition *def)
 {
     for (unsigned i = 0; i < def->disk_count; i++)
         free(def->disks[i].path);
+    for (unsigned i = 0; i < def->parent_count; i++)
+        free(def->parents[i]);
     free(def->name);
     free(def->engine);
     free(def->firmware);
@@ -587,4 +599,6 @@ void definition_to_config(const struct definition *def, struct machine_config *r
     for (unsigned i = 0; i < def->disk_count; i++)
         ret_config->disks[i] =
             (struct machine_disk){def->disks[i].path, def->disks[i].bus, def->disks[i].readonly};
+    for (unsigned i = 0; i < def->parent_count; i++)
+        ret_config->parents[i] = def->parents[i];
 }

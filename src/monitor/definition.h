@@ -19,6 +19,8 @@ struct definition {
         bool readonly;
     } disks[MACHINE_DISKS_MAX];
     unsigned disk_count;
+    char *parents[MACHINE_PARENTS_MAX];
+    unsigned parent_count;
     char *cdrom, *floppy;
     enum machine_boot boot;
     bool boot_given;
@@ -33,7 +35,8 @@ struct definition {
 int definition_init(struct definition *def);
 void definition_done(struct definition *def);
 /*
- * Options as main() has them (argv[0] is skipped). Later ones win, except --disk, which adds.
+ * Options as main() has them (argv[0] is skipped). Later ones win, except --disk and
+ * --parents, which add.
  * -EINVAL with text.
  */
 int definition_parse_args(struct definition *def, int argc, char **argv, struct error *err);

@@ -31,9 +31,10 @@ struct vm {
     struct commands commands;
     uv_loop_t loop;
     uv_poll_t event_poll, timer_poll;
-    uv_signal_t signals[3];
+    uv_signal_t signals[4];
     bool quit;
-    int signal; /* that ended the machine, or 0 */
+    bool disk_full; /* and that has been said */
+    int signal;     /* that ended the machine, or 0 */
 };
 
 static void vm_quit(void *ctx)
@@ -77,6 +78,20 @@ static void debug_tx_ready(void *ctx)
     (void)ctx;
 }
 
+/* The machine stands still when its disks cannot grow: say so, once each time. */
+static void disk_full(struct vm *vm)
+{
+    bool full = machine_disk_is_full(vm->machine);
+
+    if (full && !vm->disk_full) {
+        fprintf(stderr, "yado: the host has no room for what the guest writes; the machine is "
+                        "paused. Make room, then resume it (or send SIGCONT)\n");
+        if (vm->control)
+            control_event(vm->control, "disk-full", NULL);
+    }
+    vm->disk_full = full;
+}
+
 static void on_machine(uv_poll_t *handle, int status, int events)
 {
     struct vm *vm = handle->data;
@@ -84,6 +99,7 @@ static void on_machine(uv_poll_t *handle, int status, int events)
     (void)status;
     (void)events;
     machine_poll(vm->machine);
+    disk_full(vm);
     if (machine_end(vm->machine) != MACHINE_RUNS)
         uv_stop(&vm->loop);
 }
@@ -92,6 +108,11 @@ static void on_signal(uv_signal_t *handle, int sig)
 {
     struct vm *vm = handle->data;
 
+    if (sig == SIGCONT) { /* `fg`, or room was made on the host's disk */
+        if (vm->disk_full)
+            machine_resume(vm->machine);
+        return;
+    }
     vm->signal = sig;
     vm_quit(vm);
 }
@@ -138,7 +159,7 @@ static int vm_open(struct vm *vm, struct error *err)
 
 static int vm_start(struct vm *vm, struct error *err)
 {
-    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGCONT};
     struct serial_peer peer = {serial_receive, serial_tx_ready, vm_quit, vm};
     struct serial_peer debug_peer = {debug_receive, debug_tx_ready, vm_quit, vm};
     int r;

@@ -76,7 +76,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct error err = {""};
         int r = vhd_probe(&f->file, &footer, &at, &err);
         if (r == 1)
-            r = vhd_open(&f->file, &footer, at, !(options & 1), &blk, &err) == 0 ? 1 : -1;
+            r = vhd_open(&f->file, &footer, at, !(options & 1), NULL, &blk, &err) == 0 ? 1 : -1;
         fuzz_require(r >= 0 || err.text[0]); /* every refusal says why */
         if (r != 1)
             break;

@@ -280,6 +280,7 @@ static void serve(struct virtio_blk *b, unsigned n)
     if (b->serving)
         return;
     b->serving = true;
+    blk_plug(b->blk);
     do {
         /* Requests that are answered at once do not use up places: bound them otherwise. */
         while (b->free && done < QUEUE_SIZE) {
@@ -299,6 +300,7 @@ static void serve(struct virtio_blk *b, unsigned n)
             break;
         }
     } while (b->free && virtio_running(&b->virtio) && vq_arm(&b->virtio.queues[n]));
+    blk_unplug(b->blk);
     b->serving = false;
     if (done)
         virtio_signal(&b->virtio, n);

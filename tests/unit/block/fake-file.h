@@ -218,8 +218,9 @@ static inline void fake_power_on(struct fake_file *f, uint64_t seed)
     f->dead = false;
 }
 
-/* An empty dynamic disk with blocks of any size, as a foreign tool might make it. */
-static inline void fake_make_dynamic(struct fake_file *f, uint64_t size_bytes, uint32_t block_bytes)
+/* An empty dynamic or differencing disk with blocks of any size, as a foreign tool might make it. */
+static inline void fake_make(struct fake_file *f, enum vhd_type type, uint64_t size_bytes,
+                             uint32_t block_bytes)
 {
     uint8_t raw[1024];
     uint32_t count = (uint32_t)((size_bytes + block_bytes - 1) / block_bytes);
@@ -230,7 +231,7 @@ static inline void fake_make_dynamic(struct fake_file *f, uint64_t size_bytes, u
                                 .creator = "test",
                                 .original_size_bytes = size_bytes,
                                 .current_size_bytes = size_bytes,
-                                .type = VHD_DYNAMIC};
+                                .type = type};
     struct vhd_header header = {.table_offset = 1536,
                                 .version = 0x10000,
                                 .max_table_entries = count,
@@ -246,6 +247,11 @@ static inline void fake_make_dynamic(struct fake_file *f, uint64_t size_bytes, u
     file_write(&f->file, table, table_bytes, 1536);
     fake_flush(&f->file);
     free(table);
+}
+
+static inline void fake_make_dynamic(struct fake_file *f, uint64_t size_bytes, uint32_t block_bytes)
+{
+    fake_make(f, VHD_DYNAMIC, size_bytes, block_bytes);
 }
 
 #endif

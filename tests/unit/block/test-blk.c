@@ -12,7 +12,9 @@
 #include <cmocka.h>
 
 #include "block/blk.h"
+#include "block/pool.h"
 #include "block/vhd.h"
+#include "fake-file.h"
 
 static char path[64];
 
@@ -210,7 +212,8 @@ static void asynchronous_vhd(void **ctx)
     struct blk *blk;
     struct error err;
     unlink(path);
-    assert_int_equal(vhd_create(path, VHD_DYNAMIC, 16u << 20, &err), 0);
+    assert_int_equal(
+        vhd_create(path, &(struct vhd_new){.kind = VHD_DYNAMIC, .size_bytes = 16u << 20}, &err), 0);
     assert_int_equal(blk_open(path, false, &blk, &err), 0);
     asynchronous(blk);
 }
@@ -250,9 +253,68 @@ static void zeroes(void **ctx)
     assert_null(blk_close(NULL));
 }
 
+static void full_called(void *ctx)
+{
+    ++*(unsigned *)ctx;
+}
+
+/* The host's disk is full: nothing fails, the owner is told once, and all goes on with room. */
+static void host_full(void **ctx)
+{
+    (void)ctx;
+    struct fake_file *f = fake_new(1 << 20);
+    struct vhd_footer footer;
+    struct blk *blk;
+    struct error err;
+    struct job jobs[8];
+    uint64_t at;
+    unsigned told = 0;
+    f->keep = true;
+    fake_make_dynamic(f, 64 * 4096, 4096);
+    assert_int_equal(vhd_probe(&f->file, &footer, &at, &err), 1);
+    assert_int_equal(vhd_open(&f->file, &footer, at, false, NULL, &blk, &err), 0);
+    blk_set_full(blk, full_called, &told);
+    f->full_bytes = f->now_bytes + 3 * 8192;
+    for (unsigned i = 0; i < 8; i++) {
+        memset(jobs[i].bytes, (int)i + 1, JOB_BYTES);
+        start(blk, &jobs[i], i * 2, BLK_WRITE);
+    }
+    unsigned tries = 0;
+    while (told == 0) {
+        assert_true(++tries < 10);
+        blk_wait(blk);
+    }
+    while (pool_ready(blk->pool))
+        blk_poll(blk);
+    assert_true(blk_is_full(blk));
+    for (unsigned i = 0; i < 8; i++)
+        assert_true(!jobs[i].done || jobs[i].result == 0);
+    f->full_bytes = 0;
+    blk_retry(blk);
+    blk_drain(blk);
+    assert_false(blk_is_full(blk));
+    for (unsigned i = 0; i < 8; i++) {
+        uint8_t byte;
+        assert_true(jobs[i].done == 1 && jobs[i].result == 0);
+        assert_int_equal(blk_pread(blk, &byte, 1, i * 2 * JOB_BYTES), 0);
+        assert_int_equal(byte, i + 1);
+    }
+    /* A machine that ends while it waits gets its requests back. */
+    f->full_bytes = 1;
+    start(blk, &jobs[0], 80, BLK_WRITE);
+    while (!blk_is_full(blk))
+        blk_wait(blk);
+    blk_drain(blk);
+    assert_true(jobs[0].done == 1 && jobs[0].result == -ENOSPC);
+    blk_close(blk);
+    free(f->file.name);
+    fake_free(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(host_full),
         cmocka_unit_test_setup_teardown(raw_odd_size, setup, teardown),
         cmocka_unit_test_setup_teardown(refused, setup, teardown),
         cmocka_unit_test_setup_teardown(locks, setup, teardown),

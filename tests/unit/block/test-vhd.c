@@ -27,7 +27,7 @@ static int try_open(struct fake_file *f, bool readonly, struct blk **ret_blk, st
     int r = vhd_probe(&f->file, &footer, &at, err);
     if (r == 0)
         return -ENOENT;
-    return r < 0 ? r : vhd_open(&f->file, &footer, at, readonly, ret_blk, err);
+    return r < 0 ? r : vhd_open(&f->file, &footer, at, readonly, NULL, ret_blk, err);
 }
 
 static void drop(struct fake_file *f)
@@ -234,7 +234,9 @@ static void fixed(void **ctx)
     struct blk *blk;
     struct error err;
     uint8_t buf[512];
-    assert_int_equal(vhd_format(&f->file, VHD_FIXED, 64 * 512, &err), 0);
+    assert_int_equal(
+        vhd_format(&f->file, &(struct vhd_new){.kind = VHD_FIXED, .size_bytes = 64 * 512}, &err),
+        0);
     assert_int_equal(f->now_bytes, 65 * 512);
     assert_int_equal(try_open(f, false, &blk, &err), 0);
     assert_string_equal(blk->ops->format, "vhd-fixed");
@@ -283,7 +285,7 @@ static void hostile(void **ctx)
         uint32_t type, version;
         int want;
     } feet[] = {
-        {64 * 512, 512, VHD_DIFFERENCING, 0x10000, -EOPNOTSUPP},
+        {64 * 512, 512, VHD_DIFFERENCING, 0x10000, -EINVAL},
         {64 * 512, 512, 7, 0x10000, -EOPNOTSUPP},
         {64 * 512, 512, VHD_DYNAMIC, 0x20000, -EOPNOTSUPP},
         {64 * 512 + 1, 512, VHD_DYNAMIC, 0x10000, -EBADMSG},
@@ -442,8 +444,10 @@ static void interchange(const char *subformat, enum vhd_type kind)
     blk_close(blk);
 
     /* Ours, read by them, changed by them, read back by us. */
-    assert_int_equal(vhd_create(ours, kind, size, &err), 0);
-    assert_int_equal(vhd_create(ours, kind, size, &err), -EEXIST);
+    assert_int_equal(vhd_create(ours, &(struct vhd_new){.kind = kind, .size_bytes = size}, &err),
+                     0);
+    assert_int_equal(vhd_create(ours, &(struct vhd_new){.kind = kind, .size_bytes = size}, &err),
+                     -EEXIST);
     assert_int_equal(blk_open(ours, false, &blk, &err), 0);
     assert_int_equal(blk_pwrite(blk, bytes + 5 * MIB_BYTES, 3 * MIB_BYTES, 5 * MIB_BYTES), 0);
     blk_close(blk);
@@ -485,14 +489,26 @@ static void create_refused(void **ctx)
     struct stat st;
     assert_true(close(mkstemp(path)) == 0);
     unlink(path);
-    assert_int_equal(vhd_create(path, VHD_DYNAMIC, 1000, &err), -EINVAL);
+    assert_int_equal(
+        vhd_create(path, &(struct vhd_new){.kind = VHD_DYNAMIC, .size_bytes = 1000}, &err),
+        -EINVAL);
     assert_int_equal(stat(path, &st), -1); /* nothing left behind */
-    assert_int_equal(vhd_create(path, VHD_DYNAMIC, VHD_MAX_BYTES + 512, &err), -EFBIG);
-    assert_int_equal(vhd_create(path, VHD_DIFFERENCING, 1 << 20, &err), -EINVAL);
-    assert_int_equal(vhd_create("/nowhere/x.vhd", VHD_DYNAMIC, 1 << 20, &err), -ENOENT);
+    assert_int_equal(
+        vhd_create(path, &(struct vhd_new){.kind = VHD_DYNAMIC, .size_bytes = VHD_MAX_BYTES + 512},
+                   &err),
+        -EFBIG);
+    assert_int_equal(
+        vhd_create(path, &(struct vhd_new){.kind = VHD_DIFFERENCING, .size_bytes = 1 << 20}, &err),
+        -EINVAL);
+    assert_int_equal(vhd_create("/nowhere/x.vhd",
+                                &(struct vhd_new){.kind = VHD_DYNAMIC, .size_bytes = 1 << 20},
+                                &err),
+                     -ENOENT);
     assert_non_null(strstr(err.text, "/nowhere/x.vhd"));
     struct blk *blk;
-    assert_int_equal(vhd_create(path, VHD_DYNAMIC, VHD_MAX_BYTES, &err), 0);
+    assert_int_equal(
+        vhd_create(path, &(struct vhd_new){.kind = VHD_DYNAMIC, .size_bytes = VHD_MAX_BYTES}, &err),
+        0);
     assert_int_equal(stat(path, &st), 0);
     assert_true(st.st_size < 5 << 20);
     assert_int_equal(blk_open(path, false, &blk, &err), 0);

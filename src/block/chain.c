@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#define LOG_ROOM "block"
+#include "block/chain.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/log.h"
+#include "block/raw.h"
+#include "block/vhd.h"
+
+/* An image whose parent is being opened. */
+struct link {
+    const struct link *child;
+    dev_t dev;
+    ino_t ino;
+    unsigned depth;
+};
+
+struct chain {
+    const struct blk_options *options;
+    char *folder; /* of the image that was asked for */
+};
+
+/*
+ * Formats that we cannot read. A raw disk may hold any bytes, but one that begins like these is
+ * a mistake in all likelihood, and writing to it as to a raw disk would destroy it.
+ */
+static const struct {
+    const char *name, *magic;
+    unsigned at, len;
+} foreign[] = {
+    {"QCOW", "QFI\xfb", 0, 4},
+    {"VHDX", "vhdxfile", 0, 8},
+    {"VMDK", "KDMV", 0, 4},
+    {"VMDK", "COWD", 0, 4},
+    {"VMDK", "# Disk DescriptorFile", 0, 21},
+    {"QED", "QED", 0, 4},
+    {"VDI", "\x7f\x10\xda\xbe", 64, 4},
+    {"Parallels", "WithoutFreeSpace", 0, 16},
+    {"Parallels", "WithouFreSpacExt", 0, 16},
+};
+
+/* ---- paths ---- */
+
+void parent_paths_add(struct parent_paths *paths, char *path)
+{
+    bool known = !path || !*path || paths->count == PARENT_PATHS_MAX;
+    for (unsigned i = 0; !known && i < paths->count; i++)
+        known = !strcmp(paths->path[i], path);
+    if (known)
+        free(path);
+    else
+        paths->path[paths->count++] = path;
+}
+
+void parent_paths_done(struct parent_paths *paths)
+{
+    while (paths->count)
+        free(paths->path[--paths->count]);
+}
+
+char *parent_path_for_host(const char *path, const char *folder)
+{
+    AUTO_FREE char *turned = strdup(path);
+    char *p = turned, *whole;
+    if (!turned)
+        return NULL;
+    for (char *c = turned; *c; c++)
+        if (*c == '\\')
+            *c = '/';
+    if (!strncmp(p, "//?/", 4))
+        p += 3;
+    if (p[0] == '/' && p[1] && p[2] == ':') /* what is left of \\?\C:\… */
+        p++;
+    if (p[0] && p[1] == ':')
+        p += 2;
+    while (p[0] == '.' && p[1] == '/')
+        p += 2;
+    int n = p[0] == '/' ? asprintf(&whole, "%s", p) : asprintf(&whole, "%s/%s", folder, p);
+    return n < 0 ? NULL : whole;
+}
+
+char *folder_of(const char *path)
+{
+    char *real = realpath(path, NULL);
+    char *folder = real ? real : strdup(path);
+    if (!folder)
+        return NULL;
+    char *slash = strrchr(folder, '/');
+    if (!slash) {
+        free(folder);
+        return strdup(".");
+    }
+    slash[slash == folder] = '\0';
+    return folder;
+}
+
+static bool is_below(const char *path, const char *folder)
+{
+    size_t len = strlen(folder);
+    while (len && folder[len - 1] == '/')
+        len--;
+    return !strncmp(path, folder, len) && path[len] == '/';
+}
+
+/* path is free of links and dots. */
+static bool is_allowed(const struct chain *chain, const char *path)
+{
+    const char *const *folders = chain->options->parent_folders;
+    if (is_below(path, chain->folder))
+        return true;
+    for (; folders && *folders; folders++) {
+        AUTO_FREE char *real = realpath(*folders, NULL);
+        if (real && is_below(path, real))
+            return true;
+    }
+    return false;
+}
+
+/* ---- formats ---- */
+
+static int foreign_format(struct blk_file *file, const char **ret_name, struct error *err)
+{
+    uint8_t head[512];
+    int r = file_read(file, head, sizeof(head), 0);
+    if (r < 0)
+        return error_set(err, r, "%s cannot be read: %s", file->name, strerror(-r));
+    for (unsigned i = 0; i < ARRAY_LEN(foreign); i++) {
+        if (!memcmp(head + foreign[i].at, foreign[i].magic, foreign[i].len)) {
+            *ret_name = foreign[i].name;
+            return 1;
+        }
+    }
+    return 0;
+}
+
+int chain_format(struct blk_file *file, const char **ret_format, struct error *err)
+{
+    struct vhd_footer footer;
+    uint64_t footer_at;
+    int r = vhd_probe(file, &footer, &footer_at, err);
+    if (r > 0) {
+        *ret_format = "VHD";
+        return 1;
+    }
+    return r < 0 ? r : foreign_format(file, ret_format, err);
+}
+
+static int open_raw(struct blk_file *file, bool readonly, struct blk **ret_blk, struct error *err)
+{
+    const char *name;
+    uint64_t size_bytes;
+    int r = foreign_format(file, &name, err);
+    if (r < 0)
+        return r;
+    if (r > 0)
+        return error_set(err, -EMEDIUMTYPE,
+                         "%s is a %s image, which is not supported; convert it to a VHD with "
+                         "`qemu-img convert -O vpc -o force_size=on`",
+                         file->name, name);
+    r = file->ops->size(file, &size_bytes);
+    if (r < 0)
+        return error_set(err, r, "%s: its size cannot be found: %s", file->name, strerror(-r));
+    if (size_bytes == 0)
+        return error_set(err, -EINVAL, "%s is empty; a disk image has at least one sector",
+                         file->name);
+    /* A last sector that is not whole is padded with zeroes. */
+    r = raw_new(file, align_up(size_bytes, BLK_SECTOR_BYTES), readonly, false, ret_blk);
+    return r < 0 ? error_set(err, r, "out of memory") : 0;
+}
+
+static int open_image(const struct chain *chain, const char *path, bool readonly,
+                      const struct link *child, const uint8_t *want_id, struct blk **ret_blk,
+                      struct error *err);
+
+/*
+ * Open the parent that a differencing VHD names. The first place where a file is counts, unless
+ * that is another disk; what went wrong there is what the user is told.
+ */
+static int open_parent(const struct chain *chain, struct blk_file *file,
+                       const struct vhd_footer *footer, const struct link *link,
+                       struct blk **ret_blk, struct error *err)
+{
+    struct vhd_header header;
+    AUTO(parent_paths_done) struct parent_paths paths = {.count = 0};
+    AUTO_FREE char *folder = folder_of(file->name);
+    struct error why = {""};
+    int r = folder ? vhd_read_header(file, footer, &header, err)
+                   : error_set(err, -ENOMEM, "out of memory");
+    if (r == 0)
+        r = vhd_parent_paths(file, &header, folder, &paths, err);
+    if (r < 0)
+        return r;
+    for (unsigned i = 0; i < paths.count; i++) {
+        AUTO_FREE char *real = realpath(paths.path[i], NULL);
+        struct error here = {""};
+        if (!real)
+            continue;
+        if (!is_allowed(chain, real))
+            r = error_set(&here, -EACCES,
+                          "%s differs from %s, which is outside its folder; allow that with "
+                          "--parents",
+                          file->name, real);
+        else
+            r = open_image(chain, real, true, link, header.parent_id, ret_blk, &here);
+        if (r == 0)
+            return 0;
+        if (!*why.text || r != -EMEDIUMTYPE)
+            why = here;
+    }
+    if (*why.text)
+        return error_set(err, r < 0 ? r : -ENOENT, "%s", why.text);
+    return error_set(err, -ENOENT,
+                     "%s needs its parent %s, which is not there; put it back, or name it with "
+                     "`yado disk reparent`",
+                     file->name, paths.count ? paths.path[0] : "(without a name)");
+}
+
+static int open_vhd(const struct chain *chain, struct blk_file *file, bool readonly,
+                    const struct vhd_footer *footer, uint64_t footer_at, const struct link *link,
+                    struct blk **ret_blk, struct error *err)
+{
+    struct blk *parent = NULL;
+    if (footer->type == VHD_DIFFERENCING) {
+        int r = open_parent(chain, file, footer, link, &parent, err);
+        if (r < 0)
+            return r;
+    }
+    int r = vhd_open(file, footer, footer_at, readonly, parent, ret_blk, err);
+    if (r < 0)
+        blk_close(parent);
+    return r;
+}
+
+static int open_format(const struct chain *chain, struct blk_file *file, bool readonly,
+                       const struct link *link, const uint8_t *want_id, struct blk **ret_blk,
+                       struct error *err)
+{
+    struct vhd_footer footer;
+    uint64_t footer_at;
+    int r = vhd_probe(file, &footer, &footer_at, err);
+    if (r < 0)
+        return r;
+    if (want_id && (r == 0 || memcmp(footer.unique_id, want_id, sizeof(footer.unique_id))))
+        return error_set(err, -EMEDIUMTYPE,
+                         "%s is not the disk that its child differs from (another unique id); put "
+                         "the right one there, or name it with `yado disk reparent`",
+                         file->name);
+    return r > 0 ? open_vhd(chain, file, readonly, &footer, footer_at, link, ret_blk, err)
+                 : open_raw(file, readonly, ret_blk, err);
+}
+
+static int open_image(const struct chain *chain, const char *path, bool readonly,
+                      const struct link *child, const uint8_t *want_id, struct blk **ret_blk,
+                      struct error *err)
+{
+    struct link link = {.child = child, .depth = child ? child->depth + 1 : 0};
+    struct blk_file *file;
+    struct stat st;
+    if (link.depth >= CHAIN_DEPTH_MAX)
+        return error_set(err, -ELOOP, "%s: more than %u disks differ from each other", path,
+                         CHAIN_DEPTH_MAX);
+    /* Before it is opened: the lock of a child that is its own parent would only say "in use". */
+    if (stat(path, &st) == 0) {
+        link.dev = st.st_dev;
+        link.ino = st.st_ino;
+        for (const struct link *l = child; l; l = l->child)
+            if (l->dev == link.dev && l->ino == link.ino)
+                return error_set(err, -ELOOP, "%s differs from itself; the image is damaged", path);
+    }
+    int r = file_open(path, readonly, &file, err);
+    if (r < 0)
+        return r;
+    r = open_format(chain, file, readonly, &link, want_id, ret_blk, err);
+    if (r < 0)
+        file_close(file);
+    return r;
+}
+
+int blk_open_with(const char *path, const struct blk_options *options, struct blk **ret_blk,
+                  struct error *err)
+{
+    AUTO_FREE char *folder = folder_of(path);
+    struct chain chain = {.options = options, .folder = folder};
+    if (!folder)
+        return error_set(err, -ENOMEM, "out of memory");
+    return open_image(&chain, path, options->readonly, NULL, NULL, ret_blk, err);
+}
+
+int blk_open(const char *path, bool readonly, struct blk **ret_blk, struct error *err)
+{
+    return blk_open_with(path, &(struct blk_options){.readonly = readonly}, ret_blk, err);
+}
