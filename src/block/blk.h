@@ -82,6 +82,7 @@ struct blk {
     const struct blk_ops *ops;
     uint64_t size_bytes;
     bool readonly;
+    const char *name;   /* of its file */
     struct blk *parent; /* what a differencing disk differs from; NULL: none */
     unsigned in_flight;
     unsigned plugged;
@@ -95,6 +96,8 @@ struct blk {
 
 struct blk_options {
     bool readonly;
+    bool parent_writable; /* the parent itself, to merge into it */
+    bool building; /* a new image: nothing is flushed; file_settle() does it when it is closed */
     /*
      * Folders that parents of differencing disks may lie in, besides the folder of the image and
      * those below it; ended by NULL.

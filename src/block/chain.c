@@ -206,7 +206,8 @@ static int open_parent(const struct chain *chain, struct blk_file *file,
                           "--parents",
                           file->name, real);
         else
-            r = open_image(chain, real, true, link, header.parent_id, ret_blk, &here);
+            r = open_image(chain, real, !chain->options->parent_writable || link->depth, link,
+                           header.parent_id, ret_blk, &here);
         if (r == 0)
             return 0;
         if (!*why.text || r != -EMEDIUMTYPE)
@@ -275,6 +276,7 @@ static int open_image(const struct chain *chain, const char *path, bool readonly
     int r = file_open(path, readonly, &file, err);
     if (r < 0)
         return r;
+    file->building = !child && chain->options->building;
     r = open_format(chain, file, readonly, &link, want_id, ret_blk, err);
     if (r < 0)
         file_close(file);

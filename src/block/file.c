@@ -35,6 +35,8 @@ static ssize_t host_pwritev(struct blk_file *file, const struct iovec *iov, int 
 
 static int host_flush(struct blk_file *file)
 {
+    if (file->building)
+        return 0;
     return fdatasync(CONTAINER_OF(file, struct host_file, file)->fd) < 0 ? -errno : 0;
 }
 
@@ -51,6 +53,14 @@ static int host_punch(struct blk_file *file, uint64_t offset, uint64_t len_bytes
                   (off_t)len_bytes) == 0)
         return 0;
     return errno == ENOSYS || errno == ENODEV ? -EOPNOTSUPP : -errno;
+}
+
+static int host_reserve(struct blk_file *file, uint64_t size_bytes)
+{
+    int fd = CONTAINER_OF(file, struct host_file, file)->fd;
+    if (fallocate(fd, 0, 0, (off_t)size_bytes) == 0)
+        return 0;
+    return errno == EOPNOTSUPP || errno == ENOSYS || errno == ENODEV ? 0 : -errno;
 }
 
 static int host_size(struct blk_file *file, uint64_t *ret_size_bytes)
@@ -97,6 +107,7 @@ static const struct blk_file_ops host_ops = {
     .truncate = host_truncate,
     .punch = host_punch,
     .size = host_size,
+    .reserve = host_reserve,
     .data = host_data,
     .fd = host_fd,
     .close = host_close,
@@ -166,6 +177,15 @@ int file_create(const char *path, struct blk_file **ret_file, struct error *err)
     if (r < 0)
         unlink(path);
     return r;
+}
+
+int file_settle(const char *path, struct error *err)
+{
+    AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fsync(fd) < 0)
+        return error_set(err, -errno, "%s cannot be brought to stable storage: %s", path,
+                         strerror(errno));
+    return 0;
 }
 
 struct blk_file *file_close(struct blk_file *file)

@@ -22,6 +22,8 @@ struct blk_file_ops {
     /* Make a range read as zeroes and give its storage back; -EOPNOTSUPP where that is unknown. */
     int (*punch)(struct blk_file *file, uint64_t offset, uint64_t len_bytes);
     int (*size)(struct blk_file *file, uint64_t *ret_size_bytes);
+    /* Give the file that much room on the host now, where it can. NULL: it cannot. */
+    int (*reserve)(struct blk_file *file, uint64_t size_bytes);
     /*
      * How many of len_bytes from offset are alike: a hole or data. NULL: unknown, all are data.
      */
@@ -34,6 +36,8 @@ struct blk_file_ops {
 struct blk_file {
     const struct blk_file_ops *ops;
     char *name; /* for messages */
+    /* A new file that is thrown away if anything fails: flush does nothing. */
+    bool building;
 };
 
 /*
@@ -45,6 +49,9 @@ int file_open(const char *path, bool readonly, struct blk_file **ret_file, struc
 int file_create(const char *path, struct blk_file **ret_file, struct error *err);
 /* Close and free. NULL is fine. Always returns NULL. */
 struct blk_file *file_close(struct blk_file *file);
+
+/* Bring a file that was built to stable storage. */
+int file_settle(const char *path, struct error *err);
 
 /* The whole of buf, or -errno. What lies past the end of the file reads as zeroes. */
 int file_read(struct blk_file *file, void *buf, uint64_t len_bytes, uint64_t offset);

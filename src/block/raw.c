@@ -68,6 +68,7 @@ int raw_new(struct blk_file *file, uint64_t size_bytes, bool readonly, bool fixe
     if (!raw)
         return -ENOMEM;
     raw->blk.ops = fixed_vhd ? &fixed_ops : &raw_ops;
+    raw->blk.name = file->name;
     raw->blk.size_bytes = size_bytes;
     raw->blk.readonly = readonly;
     int r = blk_init(&raw->blk);

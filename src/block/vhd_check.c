@@ -77,7 +77,7 @@ int vhd_check_blocks(struct vhd *vhd, uint64_t limit, bool *ret_inside, bool *re
     for (unsigned i = 0; i < VHD_LOCATORS; i++) {
         const struct vhd_locator *l = &vhd->header.locators[i];
         /* Only what we would read of it: some writers' lengths of the space are in sectors. */
-        if (vhd->blk.parent && l->code && l->data_offset < limit)
+        if (vhd->differencing && l->code && l->data_offset < limit)
             taken[count++] = (struct extent){l->data_offset, l->data_length};
     }
     bool inside = check_inside(vhd, taken, count, limit);

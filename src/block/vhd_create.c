@@ -10,9 +10,20 @@
 #include <time.h>
 
 #include "block/vhd.h"
+#include "block/vhd_edit.h"
 #include "block/vhd_parent.h"
 
 #define TABLE_AT (VHD_FOOTER_BYTES + VHD_HEADER_BYTES)
+
+int vhd_make_id(uint8_t ret_id[16])
+{
+    if (getrandom(ret_id, 16, 0) != 16)
+        return -EIO;
+    /* RFC 4122, 4.4: version 4, variant 1. */
+    ret_id[6] = (uint8_t)((ret_id[6] & 0x0f) | 0x40);
+    ret_id[8] = (uint8_t)((ret_id[8] & 0x3f) | 0x80);
+    return 0;
+}
 
 static int fill_footer(enum vhd_type kind, uint64_t size_bytes, struct vhd_footer *footer)
 {
@@ -29,12 +40,7 @@ static int fill_footer(enum vhd_type kind, uint64_t size_bytes, struct vhd_foote
         .type = kind,
     };
     vhd_geometry(size_bytes / VHD_SECTOR_BYTES, footer);
-    if (getrandom(footer->unique_id, sizeof(footer->unique_id), 0) != 16)
-        return -EIO;
-    /* RFC 4122, 4.4: version 4, variant 1. */
-    footer->unique_id[6] = (uint8_t)((footer->unique_id[6] & 0x0f) | 0x40);
-    footer->unique_id[8] = (uint8_t)((footer->unique_id[8] & 0x3f) | 0x80);
-    return 0;
+    return vhd_make_id(footer->unique_id);
 }
 
 static int write_table(struct blk_file *file, uint64_t table_bytes)
@@ -85,6 +91,9 @@ static int write_image(struct blk_file *file, const struct vhd_new *what, struct
     vhd_footer_put(&footer, raw);
     if (r == 0 && what->kind != VHD_FIXED)
         r = write_start(file, raw, header, data, &end);
+    /* A fixed disk is promised all of its room. */
+    if (r == 0 && what->kind == VHD_FIXED && file->ops->reserve)
+        r = file->ops->reserve(file, end + sizeof(raw));
     if (r == 0)
         r = file_write(file, raw, sizeof(raw), end);
     if (r == 0)

@@ -244,6 +244,8 @@ int vhd_open(struct blk_file *file, const struct vhd_footer *footer, uint64_t fo
     vhd->file = file;
     vhd->blk.ops = parent ? &vhd_differencing_ops : &vhd_dynamic_ops;
     vhd->blk.parent = parent;
+    vhd->blk.name = file->name;
+    vhd->differencing = parent != NULL;
     vhd->blk.size_bytes = footer->current_size_bytes;
     vhd->blk.readonly = readonly;
     r = load_dynamic(vhd, footer, footer_at, err);

@@ -92,7 +92,7 @@ static int add_locators(struct blk_file *file, const struct vhd_header *header, 
     return 0;
 }
 
-/* The last part of the parent's name, beside the child. Some writers had the bytes turned. */
+/* The last part of the parent's name, beside the child. Some writers had the bytes turned, which Latin names show. */
 static void add_name(const struct vhd_header *header, bool big_endian, const char *folder,
                      struct parent_paths *paths)
 {
@@ -116,8 +116,7 @@ int vhd_parent_paths(struct blk_file *file, const struct vhd_header *header, con
         if (r < 0)
             return error_set(err, r, "%s cannot be read: %s", file->name, strerror(-r));
     }
-    add_name(header, true, folder, paths);
-    add_name(header, false, folder, paths);
+    add_name(header, header->parent_name[0] == 0 || header->parent_name[1] != 0, folder, paths);
     return 0;
 }
 

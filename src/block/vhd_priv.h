@@ -27,6 +27,7 @@ struct vhd {
     uint8_t footer[VHD_FOOTER_BYTES];
     struct vhd_header header;
     uint64_t header_at;
+    bool differencing;
     uint32_t block_bytes, bitmap_bytes, block_count;
 
     pthread_mutex_t lock; /* all below */

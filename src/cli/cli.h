@@ -24,6 +24,8 @@ extern const struct verb cli_verbs[];
 
 int cmd_run(int argc, char **argv);
 void cmd_run_help(void);
+int cmd_disk(int argc, char **argv);
+void cmd_disk_help(void);
 int cmd_help(int argc, char **argv);
 void cmd_help_help(void);
 

@@ -9,6 +9,7 @@
 
 const struct verb cli_verbs[] = {
     {"run", "start a virtual machine and stay with it until it ends", cmd_run, cmd_run_help},
+    {"disk", "make, examine and change disk images", cmd_disk, cmd_disk_help},
     {"help", "say more about a command", cmd_help, cmd_help_help},
     {0},
 };

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * `yado disk bench`: requests of one kind, so many at once, and how long they took.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/size.h"
+#include "cli/disk.h"
+
+#define DEPTH_MAX 1024u
+
+struct bench;
+
+struct slot {
+    struct blk_req req;
+    struct iovec iov;
+    struct bench *bench;
+};
+
+struct bench {
+    const char *path;
+    bool write, random, json;
+    uint64_t size_bytes, depth, count, flush_every;
+    struct blk *blk;
+    struct slot *slots;
+    uint64_t started, finished, next_at, seed, positions;
+    int result;
+};
+
+static void slot_start(struct slot *slot)
+{
+    struct bench *b = slot->bench;
+    uint64_t n = b->next_at++ % b->positions;
+    if (b->random) {
+        b->seed = b->seed * 6364136223846793005ULL + 1442695040888963407ULL;
+        n = (b->seed >> 20) % b->positions;
+    }
+    b->started++;
+    slot->req.offset_bytes = n * b->size_bytes;
+    slot->req.op = b->write ? BLK_WRITE : BLK_READ;
+    slot->req.iov_count = 1;
+    slot->req.len_bytes = b->size_bytes;
+    if (b->write && b->flush_every && b->started % b->flush_every == 0) {
+        slot->req.op = BLK_FLUSH;
+        slot->req.iov_count = 0;
+    }
+    blk_submit(b->blk, &slot->req);
+}
+
+static void slot_done(struct blk_req *req, int result)
+{
+    struct slot *slot = CONTAINER_OF(req, struct slot, req);
+    struct bench *b = slot->bench;
+    b->finished++;
+    if (result < 0 && b->result == 0)
+        b->result = result;
+    if (b->started < b->count && b->result == 0)
+        slot_start(slot);
+}
+
+static int prepare(struct bench *b, uint8_t **ret_buffers, struct error *err)
+{
+    b->positions = b->blk->size_bytes / b->size_bytes;
+    if (b->positions == 0)
+        return error_set(err, -EINVAL, "%s is smaller than one request", b->path);
+    b->slots = calloc(b->depth, sizeof(*b->slots));
+    uint8_t *buffers = aligned_alloc(4096, align_up(b->depth * b->size_bytes, 4096));
+    if (!b->slots || !buffers) {
+        free(buffers);
+        return error_set(err, -ENOMEM, "out of memory");
+    }
+    memset(buffers, 0xa5, b->depth * b->size_bytes);
+    for (uint64_t i = 0; i < b->depth; i++) {
+        struct slot *slot = &b->slots[i];
+        slot->bench = b;
+        slot->iov = (struct iovec){buffers + i * b->size_bytes, b->size_bytes};
+        slot->req.iov = &slot->iov;
+        slot->req.done = slot_done;
+    }
+    *ret_buffers = buffers;
+    return 0;
+}
+
+static void report(const struct bench *b, double seconds)
+{
+    double rate = seconds > 0 ? (double)b->finished / seconds : 0;
+    double mib = rate * (double)b->size_bytes / (double)MIB(1);
+    if (b->json)
+        printf("{\"seconds\": %.4f, \"requests\": %llu, \"per-second\": %.0f, \"mib-per-second\": "
+               "%.1f}\n",
+               seconds, (unsigned long long)b->finished, rate, mib);
+    else
+        printf("%llu requests in %.3f s: %.0f a second, %.1f MiB/s\n",
+               (unsigned long long)b->finished, seconds, rate, mib);
+}
+
+static int run(struct bench *b, struct error *err)
+{
+    struct blk_options options = {.readonly = !b->write};
+    AUTO_FREE uint8_t *buffers = NULL;
+    struct timespec begin, end;
+    int r = blk_open_with(b->path, &options, &b->blk, err);
+    if (r < 0)
+        return r;
+    r = prepare(b, &buffers, err);
+    if (r == 0) {
+        clock_gettime(CLOCK_MONOTONIC, &begin);
+        blk_plug(b->blk);
+        for (uint64_t i = 0; i < b->depth && b->started < b->count; i++)
+            slot_start(&b->slots[i]);
+        blk_unplug(b->blk);
+        while (b->blk->in_flight)
+            blk_wait(b->blk);
+        clock_gettime(CLOCK_MONOTONIC, &end);
+        r = b->result;
+        if (r < 0)
+            error_set(err, r, "%s: a request failed: %s", b->path, strerror(-r));
+        else
+            report(b, (double)(end.tv_sec - begin.tv_sec) +
+                          (double)(end.tv_nsec - begin.tv_nsec) / 1e9);
+    }
+    blk_close(b->blk);
+    free(b->slots);
+    return r;
+}
+
+static int parse_number(const char *name, const char *text, uint64_t max, uint64_t *ret)
+{
+    uint64_t n;
+    if (size_parse(text, &n) < 0 || n == 0 || n > max)
+        return disk_usage("bench", "--%s: '%s' is not a number from 1 to %llu", name, text,
+                          (unsigned long long)max);
+    *ret = n;
+    return CLI_OK;
+}
+
+int disk_bench(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"write", no_argument, NULL, 'w'},       {"random", no_argument, NULL, 'r'},
+        {"json", no_argument, NULL, 'j'},        {"size", required_argument, NULL, 's'},
+        {"depth", required_argument, NULL, 'd'}, {"count", required_argument, NULL, 'c'},
+        {"flush", required_argument, NULL, 'f'}, {0}};
+    struct bench b = {.size_bytes = 4096, .depth = 32, .count = 75000, .seed = 1};
+    struct error err = {""};
+    int c, status = CLI_OK;
+    while ((c = getopt_long(argc, argv, "", options, NULL)) != -1 && status == CLI_OK) {
+        switch (c) {
+        case 'w':
+            b.write = true;
+            break;
+        case 'r':
+            b.random = true;
+            break;
+        case 'j':
+            b.json = true;
+            break;
+        case 's':
+            status = parse_number("size", optarg, MIB(64), &b.size_bytes);
+            break;
+        case 'd':
+            status = parse_number("depth", optarg, DEPTH_MAX, &b.depth);
+            break;
+        case 'c':
+            status = parse_number("count", optarg, UINT32_MAX, &b.count);
+            break;
+        case 'f':
+            status = parse_number("flush", optarg, UINT32_MAX, &b.flush_every);
+            break;
+        default:
+            return disk_bad_option("bench", argv);
+        }
+    }
+    if (status != CLI_OK)
+        return status;
+    if (optind + 1 != argc)
+        return disk_usage("bench", "give one image");
+    b.path = argv[optind];
+    int r = run(&b, &err);
+    return r < 0 ? disk_error("bench", r, &err) : CLI_OK;
+}
