@@ -9,8 +9,10 @@
 #include <sys/stat.h>
 
 #include "base/log.h"
+#include "block/qcow2.h"
 #include "block/raw.h"
 #include "block/vhd.h"
+#include "block/vmdk.h"
 
 /* An image whose parent is being opened. */
 struct link {
@@ -121,6 +123,13 @@ static bool is_allowed(const struct chain *chain, const char *path)
     return false;
 }
 
+static int not_allowed(const struct blk_file *file, const char *parent, struct error *err)
+{
+    return error_set(err, -EACCES,
+                     "%s differs from %s, which is outside its folder; allow that with --parents",
+                     file->name, parent);
+}
+
 /* ---- formats ---- */
 
 static int foreign_format(struct blk_file *file, const char **ret_name, struct error *err)
@@ -150,6 +159,36 @@ int chain_format(struct blk_file *file, const char **ret_format, struct error *e
     return r < 0 ? r : foreign_format(file, ret_format, err);
 }
 
+static int open_image(const struct chain *chain, const char *path, bool readonly,
+                      const struct link *child, const uint8_t *want_id, struct blk **ret_blk,
+                      struct error *err);
+
+/* Formats that are read, to be converted or looked at. */
+static int open_readonly(const struct chain *chain, struct blk_file *file, const uint8_t *head,
+                         const struct link *link, struct blk **ret_blk, struct error *err)
+{
+    AUTO_FREE char *backing = NULL;
+    AUTO_FREE char *folder = folder_of(file->name);
+    struct blk *parent = NULL;
+    if (vmdk_probe(head))
+        return vmdk_open(file, ret_blk, err);
+    int r = folder ? qcow2_backing(file, &backing, err) : -ENOMEM;
+    if (r == 0 && backing) {
+        AUTO_FREE char *path = parent_path_for_host(backing, folder);
+        AUTO_FREE char *real = path ? realpath(path, NULL) : NULL;
+        if (!real)
+            return error_set(err, -ENOENT, "%s needs its backing file %s, which is not there",
+                             file->name, backing);
+        r = is_allowed(chain, real) ? open_image(chain, real, true, link, NULL, &parent, err)
+                                    : not_allowed(file, real, err);
+    }
+    if (r == 0)
+        r = qcow2_open(file, parent, ret_blk, err);
+    if (r < 0)
+        blk_close(parent);
+    return r;
+}
+
 static int open_raw(struct blk_file *file, bool readonly, struct blk **ret_blk, struct error *err)
 {
     const char *name;
@@ -172,10 +211,6 @@ static int open_raw(struct blk_file *file, bool readonly, struct blk **ret_blk, 
     r = raw_new(file, align_up(size_bytes, BLK_SECTOR_BYTES), readonly, false, ret_blk);
     return r < 0 ? error_set(err, r, "out of memory") : 0;
 }
-
-static int open_image(const struct chain *chain, const char *path, bool readonly,
-                      const struct link *child, const uint8_t *want_id, struct blk **ret_blk,
-                      struct error *err);
 
 /*
  * Open the parent that a differencing VHD names. The first place where a file is counts, unless
@@ -201,10 +236,7 @@ static int open_parent(const struct chain *chain, struct blk_file *file,
         if (!real)
             continue;
         if (!is_allowed(chain, real))
-            r = error_set(&here, -EACCES,
-                          "%s differs from %s, which is outside its folder; allow that with "
-                          "--parents",
-                          file->name, real);
+            r = not_allowed(file, real, &here);
         else
             r = open_image(chain, real, !chain->options->parent_writable || link->depth, link,
                            header.parent_id, ret_blk, &here);
@@ -251,8 +283,21 @@ static int open_format(const struct chain *chain, struct blk_file *file, bool re
                          "%s is not the disk that its child differs from (another unique id); put "
                          "the right one there, or name it with `yado disk reparent`",
                          file->name);
-    return r > 0 ? open_vhd(chain, file, readonly, &footer, footer_at, link, ret_blk, err)
-                 : open_raw(file, readonly, ret_blk, err);
+    if (r > 0)
+        return open_vhd(chain, file, readonly, &footer, footer_at, link, ret_blk, err);
+    uint8_t head[BLK_SECTOR_BYTES];
+    r = file_read(file, head, sizeof(head), 0);
+    if (r < 0)
+        return error_set(err, r, "%s cannot be read: %s", file->name, strerror(-r));
+    if (!qcow2_probe(head) && !vmdk_probe(head))
+        return open_raw(file, readonly, ret_blk, err);
+    if (!readonly)
+        return error_set(
+            err, -EMEDIUMTYPE,
+            "%s is an image that can only be read; convert it to a VHD with `yado disk "
+            "convert`",
+            file->name);
+    return open_readonly(chain, file, head, link, ret_blk, err);
 }
 
 static int open_image(const struct chain *chain, const char *path, bool readonly,
