@@ -11,6 +11,7 @@
 #define MACHINE_MACHINE_H
 
 #include "base/error.h"
+#include "block/undo.h"
 #include "hw/core/chardev.h"
 #include "hw/core/keys.h"
 
@@ -45,6 +46,7 @@ struct machine_config {
     struct machine_disk disks[MACHINE_DISKS_MAX];
     unsigned disk_count;
     const char *parents[MACHINE_PARENTS_MAX + 1]; /* folders for disks' parents; ends with NULL */
+    enum undo undo;                               /* of all writable disks; they are VHDs then */
     const char *cdrom, *floppy;
     enum machine_boot boot;
     bool debug_exit;    /* port 0xf4, and the test devices that go with it */
@@ -136,6 +138,9 @@ bool machine_screen_draw(struct machine *m, uint32_t *pixels, unsigned width, un
  */
 bool machine_screen_text(struct machine *m, uint8_t *chars, size_t room, unsigned *ret_columns,
                          unsigned *ret_rows);
+
+/* Choose again what becomes of the changes; -EINVAL when the machine has no undo disks. */
+int machine_set_undo(struct machine *m, enum undo undo, struct error *err);
 
 /*
  * Removable drives: "cdrom" or "floppy". Insert checks the file before it takes the old medium

@@ -51,6 +51,8 @@ struct direct_boot {
 struct pc_disk {
     struct blk *blk;
     enum machine_bus bus;
+    char *path;     /* of a disk with an undo disk, else NULL */
+    bool undo_made; /* just now */
 };
 
 struct pc {
@@ -104,6 +106,7 @@ struct pc {
 
     struct pc_disk disks[MACHINE_DISKS_MAX];
     unsigned disk_count;
+    char *parents[MACHINE_PARENTS_MAX + 1];
     struct blk *cdrom, *floppy;
     unsigned cdrom_position; /* of PC_IDE_DRIVES */
 };

@@ -4,11 +4,13 @@
  * go. The CD drive is the master of the second IDE channel, as guests expect; disks on IDE fill
  * the other three places.
  */
+#define LOG_ROOM "machine"
 #include "machine/pc.h"
 
 #include <errno.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "hw/storage/fdc.h"
 #include "hw/storage/ide_pci.h"
 
@@ -26,18 +28,50 @@ static void disk_opened(struct pc *pc, struct blk *blk)
     blk_set_full(blk, disk_full, pc->m);
 }
 
+/* A disk, through its undo disk if the machine has those. */
+static int disk_open(struct pc *pc, const struct machine_disk *what, struct pc_disk *disk,
+                     struct error *err)
+{
+    struct blk_options options = {.readonly = what->readonly,
+                                  .parent_folders = pc->config->parents};
+    int r = 0;
+
+    if (what->readonly)
+        return blk_open_with(what->path, &options, &disk->blk, err);
+    if (pc->config->undo == UNDO_OFF) {
+        r = undo_absent(what->path, err);
+        return r < 0 ? r : blk_open_with(what->path, &options, &disk->blk, err);
+    }
+    disk->path = strdup(what->path);
+    if (!disk->path)
+        return -ENOMEM;
+    r = undo_open(what->path, &options, &disk->undo_made, &disk->blk, err);
+    if (r < 0) {
+        free(disk->path);
+        disk->path = NULL;
+    }
+    return r;
+}
+
+static int parents_copy(struct pc *pc)
+{
+    for (unsigned i = 0; i < MACHINE_PARENTS_MAX && pc->config->parents[i]; i++)
+        if (!(pc->parents[i] = strdup(pc->config->parents[i])))
+            return -ENOMEM;
+    return 0;
+}
+
 int drives_open(struct pc *pc, struct error *err)
 {
     const struct machine_config *config = pc->config;
-    int r;
+    int r = parents_copy(pc);
 
+    if (r < 0)
+        return r;
     for (unsigned i = 0; i < config->disk_count; i++) {
         struct pc_disk *disk = &pc->disks[i];
 
-        struct blk_options options = {.readonly = config->disks[i].readonly,
-                                      .parent_folders = config->parents};
-
-        r = blk_open_with(config->disks[i].path, &options, &disk->blk, err);
+        r = disk_open(pc, &config->disks[i], disk, err);
         if (r < 0)
             return error_prefix(err, r, "--disk");
         disk->bus = config->disks[i].bus;
@@ -92,10 +126,32 @@ void drives_flush(struct pc *pc)
     each(pc, drain_and_flush);
 }
 
+/* A machine that broke keeps its changes: whoever mends it decides. */
+static void disk_undo(struct pc *pc, const struct pc_disk *disk)
+{
+    struct machine *m = pc->m;
+    bool broke = m->end == MACHINE_BROKEN || m->end == MACHINE_TRIPLE_FAULT;
+    enum undo undo = broke ? UNDO_KEEP : m->config.undo;
+    struct error err;
+
+    if (!m->started)
+        undo = disk->undo_made ? UNDO_DISCARD : UNDO_KEEP;
+    if (undo_end(disk->path, undo, (const char *const *)pc->parents, &err) < 0)
+        log_error("%s", err.text);
+}
+
 void drives_close(struct pc *pc)
 {
-    while (pc->disk_count)
-        blk_close(pc->disks[--pc->disk_count].blk);
+    while (pc->disk_count) {
+        struct pc_disk *disk = &pc->disks[--pc->disk_count];
+
+        blk_close(disk->blk);
+        if (disk->path)
+            disk_undo(pc, disk);
+        free(disk->path);
+    }
+    for (unsigned i = 0; pc->parents[i]; i++)
+        free(pc->parents[i]);
     pc->cdrom = blk_close(pc->cdrom);
     pc->floppy = blk_close(pc->floppy);
 }
@@ -151,6 +207,19 @@ static int floppy_eject(struct pc *pc)
     r = fdc_eject(pc->fdc, 0);
     if (r == 0)
         pc->floppy = blk_close(pc->floppy);
+    return r;
+}
+
+int machine_set_undo(struct machine *m, enum undo undo, struct error *err)
+{
+    int r = 0;
+
+    pthread_mutex_lock(&m->lock);
+    if (m->config.undo == UNDO_OFF)
+        r = error_set(err, -EINVAL, "the machine was started without --undo");
+    else
+        m->config.undo = undo;
+    pthread_mutex_unlock(&m->lock);
     return r;
 }
 

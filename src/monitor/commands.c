@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "monitor/codepage.h"
+#include "monitor/definition.h"
 #include "monitor/png.h"
 
 #define SCREENSHOT_PIXELS_MAX (4096u * 4096u)
@@ -275,6 +276,19 @@ static int cmd_insert(struct commands *c, json_t *args, json_t **ret_value, stru
     return machine_insert(c->machine, drive, path, err);
 }
 
+static int cmd_undo(struct commands *c, json_t *args, json_t **ret_value, struct error *err)
+{
+    const char *action = argument_string(args, "action");
+    enum undo undo = UNDO_KEEP;
+    int r;
+
+    (void)ret_value;
+    if (!action)
+        return error_set(err, -EINVAL, "action: give keep, commit or discard");
+    r = definition_parse_undo(action, &undo, err);
+    return r < 0 ? r : machine_set_undo(c->machine, undo, err);
+}
+
 static const struct command commands[] = {
     {"status", {NULL}, cmd_status},
     {"pause", {NULL}, cmd_pause},
@@ -288,6 +302,7 @@ static const struct command commands[] = {
     {"send-keys", {"keys:a"}, cmd_send_keys},
     {"type-text", {"text:s"}, cmd_type_text},
     {"eject", {"drive:s", "force:b"}, cmd_eject},
+    {"undo", {"action:s"}, cmd_undo},
     {"insert", {"drive:s", "path:s"}, cmd_insert},
 };
 

@@ -223,6 +223,22 @@ static int set_parents(struct definition *def, const char *value, struct error *
     return set_string(&def->parents[def->parent_count++], value);
 }
 
+int definition_parse_undo(const char *text, enum undo *ret_undo, struct error *err)
+{
+    static const char *const choices[] = {"keep", "commit", "discard", NULL};
+    unsigned choice;
+    int r = choose("undo", text, choices, &choice, err);
+
+    if (r == 0)
+        *ret_undo = (enum undo)(UNDO_KEEP + choice);
+    return r;
+}
+
+static int set_undo(struct definition *def, const char *value, struct error *err)
+{
+    return definition_parse_undo(value, &def->undo, err);
+}
+
 static int set_cdrom(struct definition *def, const char *value, struct error *err)
 {
     return set_file(&def->cdrom, "cdrom", value, err);
@@ -347,6 +363,7 @@ static const struct option options[] = {
     {"append", false, set_append},
     {"disk", false, set_disk},
     {"parents", false, set_parents},
+    {"undo", false, set_undo},
     {"cdrom", false, set_cdrom},
     {"floppy", false, set_floppy},
     {"boot", false, set_boot},
@@ -589,6 +606,7 @@ void definition_to_config(const struct definition *def, struct machine_config *r
         .initrd = def->initrd,
         .append = def->append,
         .disk_count = def->disk_count,
+        .undo = def->undo,
         .cdrom = def->cdrom,
         .floppy = def->floppy,
         .boot = def->boot_given ? def->boot : default_boot(def),

@@ -21,6 +21,7 @@ struct definition {
     unsigned disk_count;
     char *parents[MACHINE_PARENTS_MAX];
     unsigned parent_count;
+    enum undo undo;
     char *cdrom, *floppy;
     enum machine_boot boot;
     bool boot_given;
@@ -45,6 +46,8 @@ int definition_parse_json(struct definition *def, const char *text, size_t len_b
                           struct error *err);
 /* "512M": bytes, with K, M, G or T; a bare number is MiB. -EINVAL. */
 int definition_parse_size(const char *text, uint64_t *ret_bytes);
+/* "keep", "commit" or "discard". -EINVAL with text. */
+int definition_parse_undo(const char *text, enum undo *ret_undo, struct error *err);
 /* What machine_new() wants to know; strings stay def's. */
 void definition_to_config(const struct definition *def, struct machine_config *ret_config);
 

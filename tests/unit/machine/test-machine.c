@@ -18,7 +18,9 @@
 #include <sys/stat.h>
 
 #include "base/bytes.h"
+#include "block/vhd.h"
 #include "machine/machine_internal.h"
+#include "machine/pc.h"
 
 #define WAIT_MS 30000
 
@@ -350,13 +352,80 @@ static int group_teardown(void **state)
     return rmdir(folder);
 }
 
+static struct blk *open_vhd(const char *name)
+{
+    struct blk *blk = NULL;
+    struct error err;
+
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    assert_int_equal(blk_open(path, true, &blk, &err), 0);
+    return blk;
+}
+
+/* What becomes of what a guest wrote: the disk has it, or not, or it waits beside the disk. */
+static void test_undo(void **state)
+{
+    static const uint8_t code[] = {0xb0, 0x2a, 0xe6, 0xf4, 0xeb, 0xfe};
+    static const enum undo rounds[] = {UNDO_DISCARD, UNDO_KEEP, UNDO_OFF, UNDO_COMMIT, UNDO_OFF};
+    struct machine_config c = config();
+    struct vhd_new what = {.kind = VHD_DYNAMIC, .size_bytes = 8 << 20};
+    char disk[sizeof(path)], undo[sizeof(path) + 8];
+    struct error err = {""};
+    struct machine *m;
+
+    (void)state;
+    snprintf(disk, sizeof(disk), "%s/d.vhd", folder);
+    snprintf(undo, sizeof(undo), "%s.vud", disk);
+    assert_int_equal(vhd_create(disk, &what, &err), 0);
+    for (unsigned i = 0; i < ARRAY_LEN(rounds); i++) {
+        uint8_t byte = 0xff;
+        struct blk *blk;
+
+        kernel_write(code, sizeof(code));
+        c.disks[0].path = disk;
+        c.disk_count = 1;
+        c.undo = rounds[i];
+        if (i == 2) { /* changes are kept: not without them */
+            assert_int_equal(machine_new(&c, &m, &err), -EEXIST);
+            assert_non_null(strstr(err.text, "--undo"));
+            continue;
+        }
+        m = start(&c);
+        assert_int_equal(access(undo, F_OK), c.undo == UNDO_OFF ? -1 : 0);
+        byte = (uint8_t)(i + 1);
+        if (i != 3)
+            assert_int_equal(blk_pwrite(m->pc->disks[0].blk, &byte, 1, 5000 + i), 0);
+        assert_int_equal(serve(m, WAIT_MS), MACHINE_DEBUG_EXITED);
+        assert_int_equal(machine_set_undo(m, c.undo, &err), c.undo == UNDO_OFF ? -EINVAL : 0);
+        machine_free(m);
+        assert_int_equal(access(undo, F_OK), c.undo == UNDO_KEEP ? 0 : -1);
+        blk = open_vhd("d.vhd");
+        assert_int_equal(blk_pread(blk, &byte, 1, 5000), 0); /* discarded */
+        assert_int_equal(byte, 0);
+        assert_int_equal(blk_pread(blk, &byte, 1, 5001), 0); /* kept, then committed */
+        assert_int_equal(byte, i >= 3 ? 2 : 0);
+        blk_close(blk);
+    }
+    /* A machine that never ran leaves nothing. */
+    c.undo = UNDO_COMMIT;
+    c.cdrom = "/nowhere";
+    assert_true(machine_new(&c, &m, &err) < 0);
+    assert_int_equal(access(undo, F_OK), -1);
+    unlink(disk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_exit_port),    cmocka_unit_test(test_power_off),
-        cmocka_unit_test(test_triple_fault), cmocka_unit_test(test_pause),
-        cmocka_unit_test(test_refused),      cmocka_unit_test(test_damaged_kernels),
-        cmocka_unit_test(test_state),        cmocka_unit_test(test_processors),
+        cmocka_unit_test(test_undo),
+        cmocka_unit_test(test_exit_port),
+        cmocka_unit_test(test_power_off),
+        cmocka_unit_test(test_triple_fault),
+        cmocka_unit_test(test_pause),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_damaged_kernels),
+        cmocka_unit_test(test_state),
+        cmocka_unit_test(test_processors),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }
