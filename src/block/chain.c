@@ -12,6 +12,7 @@
 #include "block/qcow2.h"
 #include "block/raw.h"
 #include "block/vhd.h"
+#include "block/vhdx.h"
 #include "block/vmdk.h"
 
 /* An image whose parent is being opened. */
@@ -159,36 +160,6 @@ int chain_format(struct blk_file *file, const char **ret_format, struct error *e
     return r < 0 ? r : foreign_format(file, ret_format, err);
 }
 
-static int open_image(const struct chain *chain, const char *path, bool readonly,
-                      const struct link *child, const uint8_t *want_id, struct blk **ret_blk,
-                      struct error *err);
-
-/* Formats that are read, to be converted or looked at. */
-static int open_readonly(const struct chain *chain, struct blk_file *file, const uint8_t *head,
-                         const struct link *link, struct blk **ret_blk, struct error *err)
-{
-    AUTO_FREE char *backing = NULL;
-    AUTO_FREE char *folder = folder_of(file->name);
-    struct blk *parent = NULL;
-    if (vmdk_probe(head))
-        return vmdk_open(file, ret_blk, err);
-    int r = folder ? qcow2_backing(file, &backing, err) : -ENOMEM;
-    if (r == 0 && backing) {
-        AUTO_FREE char *path = parent_path_for_host(backing, folder);
-        AUTO_FREE char *real = path ? realpath(path, NULL) : NULL;
-        if (!real)
-            return error_set(err, -ENOENT, "%s needs its backing file %s, which is not there",
-                             file->name, backing);
-        r = is_allowed(chain, real) ? open_image(chain, real, true, link, NULL, &parent, err)
-                                    : not_allowed(file, real, err);
-    }
-    if (r == 0)
-        r = qcow2_open(file, parent, ret_blk, err);
-    if (r < 0)
-        blk_close(parent);
-    return r;
-}
-
 static int open_raw(struct blk_file *file, bool readonly, struct blk **ret_blk, struct error *err)
 {
     const char *name;
@@ -212,45 +183,101 @@ static int open_raw(struct blk_file *file, bool readonly, struct blk **ret_blk, 
     return r < 0 ? error_set(err, r, "out of memory") : 0;
 }
 
+static int open_image(const struct chain *chain, const char *path, bool readonly,
+                      const struct link *child, const uint8_t *want_id, struct blk **ret_blk,
+                      struct error *err);
+
 /*
- * Open the parent that a differencing VHD names. The first place where a file is counts, unless
+ * Open the parent that a differencing disk names. The first place where a file is counts, unless
  * that is another disk; what went wrong there is what the user is told.
  */
-static int open_parent(const struct chain *chain, struct blk_file *file,
-                       const struct vhd_footer *footer, const struct link *link,
+static int open_parent(const struct chain *chain, const struct blk_file *file,
+                       const struct parent_paths *paths, const uint8_t *id, const struct link *link,
                        struct blk **ret_blk, struct error *err)
 {
-    struct vhd_header header;
-    AUTO(parent_paths_done) struct parent_paths paths = {.count = 0};
-    AUTO_FREE char *folder = folder_of(file->name);
     struct error why = {""};
-    int r = folder ? vhd_read_header(file, footer, &header, err)
-                   : error_set(err, -ENOMEM, "out of memory");
-    if (r == 0)
-        r = vhd_parent_paths(file, &header, folder, &paths, err);
-    if (r < 0)
-        return r;
-    for (unsigned i = 0; i < paths.count; i++) {
-        AUTO_FREE char *real = realpath(paths.path[i], NULL);
+    int r = -ENOENT;
+    for (unsigned i = 0; i < paths->count; i++) {
+        AUTO_FREE char *real = realpath(paths->path[i], NULL);
         struct error here = {""};
         if (!real)
             continue;
         if (!is_allowed(chain, real))
             r = not_allowed(file, real, &here);
         else
-            r = open_image(chain, real, !chain->options->parent_writable || link->depth, link,
-                           header.parent_id, ret_blk, &here);
+            r = open_image(chain, real, !chain->options->parent_writable || link->depth, link, id,
+                           ret_blk, &here);
         if (r == 0)
             return 0;
         if (!*why.text || r != -EMEDIUMTYPE)
             why = here;
     }
     if (*why.text)
-        return error_set(err, r < 0 ? r : -ENOENT, "%s", why.text);
+        return error_set(err, r, "%s", why.text);
     return error_set(err, -ENOENT,
                      "%s needs its parent %s, which is not there; put it back, or name it with "
                      "`yado disk reparent`",
-                     file->name, paths.count ? paths.path[0] : "(without a name)");
+                     file->name, paths->count ? paths->path[0] : "(without a name)");
+}
+
+static int open_vhd_parent(const struct chain *chain, struct blk_file *file,
+                           const struct vhd_footer *footer, const struct link *link,
+                           struct blk **ret_blk, struct error *err)
+{
+    struct vhd_header header;
+    AUTO(parent_paths_done) struct parent_paths paths = {.count = 0};
+    AUTO_FREE char *folder = folder_of(file->name);
+    int r = folder ? vhd_read_header(file, footer, &header, err)
+                   : error_set(err, -ENOMEM, "out of memory");
+    if (r == 0)
+        r = vhd_parent_paths(file, &header, folder, &paths, err);
+    return r < 0 ? r : open_parent(chain, file, &paths, header.parent_id, link, ret_blk, err);
+}
+
+static int open_vhdx(const struct chain *chain, struct blk_file *file, const struct link *link,
+                     struct blk **ret_blk, struct error *err)
+{
+    struct vhdx_parent want = {.wanted = false};
+    AUTO_FREE char *folder = folder_of(file->name);
+    struct blk *parent = NULL;
+    int r = folder ? vhdx_find_parent(file, folder, &want, err)
+                   : error_set(err, -ENOMEM, "out of memory");
+    if (r == 0 && want.wanted)
+        r = open_parent(chain, file, &want.paths, want.id, link, &parent, err);
+    if (r == 0)
+        r = vhdx_open(file, parent, ret_blk, err);
+    if (r < 0)
+        blk_close(parent);
+    parent_paths_done(&want.paths);
+    return r;
+}
+
+/* Formats that are read, to be converted or looked at. */
+static int open_readonly(const struct chain *chain, struct blk_file *file, const uint8_t *head,
+                         const struct link *link, struct blk **ret_blk, struct error *err)
+{
+    AUTO_FREE char *backing = NULL;
+    AUTO_FREE char *folder = folder_of(file->name);
+    struct blk *parent = NULL;
+    if (vmdk_probe(head))
+        return vmdk_open(file, ret_blk, err);
+    if (vhdx_probe(head))
+        return open_vhdx(chain, file, link, ret_blk, err);
+    int r = folder ? qcow2_backing(file, &backing, err) : -ENOMEM;
+    if (r == 0 && backing) {
+        AUTO_FREE char *path = parent_path_for_host(backing, folder);
+        AUTO_FREE char *real = path ? realpath(path, NULL) : NULL;
+        if (!real)
+            return error_set(err, -ENOENT, "%s needs its backing file %s, which is not there",
+                             file->name, backing);
+        r = is_allowed(chain, real) ? open_image(chain, real, true, link, NULL, &parent, err)
+                                    : not_allowed(file, real, err);
+    }
+    if (r == 0)
+        r = qcow2_open(file, parent, ret_blk, err);
+    if (r < 0)
+        blk_close(parent);
+    return r;
 }
 
 static int open_vhd(const struct chain *chain, struct blk_file *file, bool readonly,
@@ -259,7 +286,7 @@ static int open_vhd(const struct chain *chain, struct blk_file *file, bool reado
 {
     struct blk *parent = NULL;
     if (footer->type == VHD_DIFFERENCING) {
-        int r = open_parent(chain, file, footer, link, &parent, err);
+        int r = open_vhd_parent(chain, file, footer, link, &parent, err);
         if (r < 0)
             return r;
     }
@@ -267,6 +294,18 @@ static int open_vhd(const struct chain *chain, struct blk_file *file, bool reado
     if (r < 0)
         blk_close(parent);
     return r;
+}
+
+/* Whether a file is the disk with that id: a VHD's own, or that of a VHDX's contents. */
+static bool is_disk(struct blk_file *file, const struct vhd_footer *footer, const uint8_t *id)
+{
+    uint8_t head[BLK_SECTOR_BYTES];
+    struct vhdx_header header;
+    if (footer)
+        return !memcmp(footer->unique_id, id, sizeof(footer->unique_id));
+    return file_read(file, head, sizeof(head), 0) == 0 && vhdx_probe(head) &&
+           vhdx_read_header(file, &header, NULL) == 0 &&
+           !memcmp(header.data_write_id, id, VHDX_ID_BYTES);
 }
 
 static int open_format(const struct chain *chain, struct blk_file *file, bool readonly,
@@ -278,7 +317,7 @@ static int open_format(const struct chain *chain, struct blk_file *file, bool re
     int r = vhd_probe(file, &footer, &footer_at, err);
     if (r < 0)
         return r;
-    if (want_id && (r == 0 || memcmp(footer.unique_id, want_id, sizeof(footer.unique_id))))
+    if (want_id && !is_disk(file, r > 0 ? &footer : NULL, want_id))
         return error_set(err, -EMEDIUMTYPE,
                          "%s is not the disk that its child differs from (another unique id); put "
                          "the right one there, or name it with `yado disk reparent`",
@@ -289,7 +328,7 @@ static int open_format(const struct chain *chain, struct blk_file *file, bool re
     r = file_read(file, head, sizeof(head), 0);
     if (r < 0)
         return error_set(err, r, "%s cannot be read: %s", file->name, strerror(-r));
-    if (!qcow2_probe(head) && !vmdk_probe(head))
+    if (!qcow2_probe(head) && !vmdk_probe(head) && !vhdx_probe(head))
         return open_raw(file, readonly, ret_blk, err);
     if (!readonly)
         return error_set(

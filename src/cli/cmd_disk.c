@@ -30,7 +30,8 @@ const struct disk_verb disk_verbs[] = {
     {"compare", "[--parents FOLDER] FILE FILE",
      "Status 0: the guest would see the same, 1: it would not.\n", disk_compare},
     {"convert", "[OPTIONS] FROM TO",
-     "Copies a disk, with all of its parents, into a new file. Reads raw, VHD, qcow2 and VMDK.\n"
+     "Copies a disk, with all of its parents, into a new file. Reads raw,\n"
+     "VHD, VHDX, qcow2 and VMDK.\n"
      "\n"
      "  --to vhd|vhd-fixed|raw  the new file's format (vhd, which is dynamic)\n"
      "  --azure              a fixed VHD of whole MiB, as Azure takes it\n"

@@ -467,10 +467,14 @@ static struct virtio_env virtio_slot(struct pc *pc, unsigned slot)
     return (struct virtio_env){.pci = pc->pci, .devfn = PCI_DEVFN(slot, 0), .clock = pc->m->clock};
 }
 
+/* One for each processor, so that none waits for another's; more than eight gain nothing. */
+#define VIRTIO_BLK_QUEUES 8u
+
 static int make_virtio_blk(struct pc *pc, unsigned n)
 {
     struct virtio_blk_env env = {.virtio = virtio_slot(pc, PC_VIRTIO_BLK_SLOT + n),
-                                 .blk = drives_virtio(pc, n)};
+                                 .blk = drives_virtio(pc, n),
+                                 .queues = MIN(pc->m->config.cpus, VIRTIO_BLK_QUEUES)};
 
     return virtio_blk_new(&env, &pc->virtio_blk[n]);
 }

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The structures of a VHDX file. Microsoft, [MS-VHDX]: Virtual Hard Disk v2 (VHDX) File Format.
+ * All numbers are little-endian.
+ */
+#ifndef BLOCK_VHDX_FORMAT_H
+#define BLOCK_VHDX_FORMAT_H
+
+#include "block/file.h"
+
+#define VHDX_HEADER_BYTES 4096u
+#define VHDX_REGIONS_BYTES 65536u
+#define VHDX_MIB (1u << 20)
+#define VHDX_MAX_BYTES (64ULL << 40)
+#define VHDX_ID_BYTES 16u
+
+/* 2.2.2: the current one of the two. */
+struct vhdx_header {
+    uint64_t sequence;
+    uint8_t data_write_id[VHDX_ID_BYTES], log_id[VHDX_ID_BYTES];
+    uint32_t log_bytes;
+    uint64_t log_at;
+};
+
+/* 2.6: what the metadata say of the disk. */
+struct vhdx_disk {
+    uint64_t bat_at, bat_bytes, metadata_at, metadata_bytes;
+    uint64_t size_bytes;
+    uint32_t block_bytes, sector_bytes;
+    bool has_parent;
+    uint64_t locator_at; /* the parent locator in the file; 0: none */
+    uint32_t locator_bytes;
+};
+
+bool vhdx_probe(const uint8_t *head);
+/* -EBADMSG with text when both are damaged. */
+int vhdx_read_header(struct blk_file *file, struct vhdx_header *ret_header, struct error *err);
+/* Regions and metadata, every number checked. */
+int vhdx_read_disk(struct blk_file *file, struct vhdx_disk *ret_disk, struct error *err);
+/* Castagnoli, as of all of the bytes, those of the checksum itself taken as zero. */
+uint32_t vhdx_checksum(const uint8_t *bytes, size_t len_bytes, size_t checksum_at);
+int vhdx_damaged(struct error *err, const struct blk_file *file, const char *what);
+
+#endif
