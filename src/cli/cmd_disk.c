@@ -56,6 +56,14 @@ const struct disk_verb disk_verbs[] = {
      "\n"
      "  --force              even if it is not the disk that FILE has known\n",
      disk_reparent},
+    {"serve", "[OPTIONS] FILE SOCKET",
+     "Serves a disk by NBD on a UNIX socket, until a signal ends it.\n"
+     "\n"
+     "  --readonly           nobody may write\n"
+     "  --undo keep|commit|discard  keep changes apart, and what becomes of them at the end\n"
+     "  --once               end when the first client has left\n"
+     "  --parents FOLDER     another folder where parents may be\n",
+     disk_serve},
     {"bench", "[OPTIONS] FILE",
      "Measures reading, or with --write overwrites the disk.\n"
      "\n"

@@ -32,6 +32,7 @@ int disk_resize(int argc, char **argv);
 int disk_compact(int argc, char **argv);
 int disk_merge(int argc, char **argv);
 int disk_reparent(int argc, char **argv);
+int disk_serve(int argc, char **argv);
 int disk_bench(int argc, char **argv);
 
 /* Folders given with --parents, ended by NULL. */
