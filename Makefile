@@ -37,6 +37,7 @@ bench:
 	@tools/install-deps build run bench
 	@tools/build release $(PROGRAMS)
 	@tools/bench $(if $(QUICK),--quick)
+	@tools/bench-disk $(if $(QUICK),--quick)
 
 fmt:
 	@tools/install-deps dev
