@@ -245,7 +245,7 @@ static int open_vhdx(const struct chain *chain, struct blk_file *file, const str
     if (r == 0 && want.wanted)
         r = open_parent(chain, file, &want.paths, want.id, link, &parent, err);
     if (r == 0)
-        r = vhdx_open(file, parent, ret_blk, err);
+        r = vhdx_open(file, file->building, parent, ret_blk, err);
     if (r < 0)
         blk_close(parent);
     parent_paths_done(&want.paths);
@@ -330,7 +330,7 @@ static int open_format(const struct chain *chain, struct blk_file *file, bool re
         return error_set(err, r, "%s cannot be read: %s", file->name, strerror(-r));
     if (!qcow2_probe(head) && !vmdk_probe(head) && !vhdx_probe(head))
         return open_raw(file, readonly, ret_blk, err);
-    if (!readonly)
+    if (!readonly && !(file->building && vhdx_probe(head)))
         return error_set(
             err, -EMEDIUMTYPE,
             "%s is an image that can only be read; convert it to a VHD with `yado disk "

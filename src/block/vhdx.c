@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * [MS-VHDX], read-only. A disk is payload blocks, found through a table of 64-bit entries: a state
+ * [MS-VHDX]. A disk is payload blocks, found through a table of 64-bit entries: a state
  * in the low three bits, a place in MiB in the upper 44. Behind the entries of each 2^23 sectors
  * ("chunk") stands one for the chunk's sector bitmap, lowest bit first, which tells of a
  * differencing disk's partly present blocks which sectors are here. Table entries and bitmaps are
- * read when they are needed: a table may be 512 MiB.
+ * read when they are needed: a table may be 512 MiB. Left out: writing to a disk in use, which
+ * needs the log.
  */
 #include "block/vhdx.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -21,13 +23,15 @@
 /* So many sectors are looked at in one step. */
 #define STEP_SECTORS 4096u
 
-enum { NOT_PRESENT = 0, UNDEFINED = 1, ZERO = 2, UNMAPPED = 3, FULL = 6, PARTIAL = 7 };
+enum { NOT_PRESENT = 0, UNDEFINED = 1, ZERO = 2, UNMAPPED = 3, FULL = VHDX_FULL, PARTIAL = 7 };
 
 struct vhdx {
     struct blk blk;
     struct blk_file *file;
     struct vhdx_disk d;
-    uint64_t ratio, file_bytes;
+    uint64_t ratio;
+    pthread_mutex_t lock; /* growth */
+    uint64_t file_bytes;
 };
 
 /* Where the bytes from an offset on are. */
@@ -114,6 +118,51 @@ static int find(struct vhdx *v, uint64_t offset, uint64_t len, struct piece *ret
     return r;
 }
 
+/* A new block at the end. Nobody would open this file if the power failed: no order is kept. */
+static int grow(struct vhdx *v, uint64_t block)
+{
+    uint8_t raw[8];
+    uint64_t at = align_up(v->file_bytes, VHDX_MIB);
+    int r = v->file->ops->truncate(v->file, at + v->d.block_bytes);
+    le64_put(raw, at | VHDX_FULL);
+    if (r == 0)
+        r = file_write(v->file, raw, sizeof(raw), v->d.bat_at + 8 * (block + block / v->ratio));
+    if (r == 0)
+        v->file_bytes = at + v->d.block_bytes;
+    return r;
+}
+
+static int write_piece(struct vhdx *v, struct iov_cursor *cursor, uint64_t at, uint64_t *len)
+{
+    struct piece piece;
+    pthread_mutex_lock(&v->lock);
+    int r = find(v, at, *len, &piece);
+    if (r == 0 && piece.what != HERE) {
+        r = grow(v, at / v->d.block_bytes);
+        if (r == 0)
+            r = find(v, at, *len, &piece);
+    }
+    pthread_mutex_unlock(&v->lock);
+    if (r == 0)
+        r = file_write_iov(v->file, cursor, piece.len_bytes, piece.place);
+    *len = piece.len_bytes;
+    return r;
+}
+
+static int write_all(struct vhdx *v, const struct blk_req *req)
+{
+    struct iov_cursor cursor = {.iov = req->iov, .count = req->iov_count};
+    uint64_t at = req->offset_bytes, end = at + req->len_bytes;
+    while (at < end) {
+        uint64_t len = end - at;
+        int r = write_piece(v, &cursor, at, &len);
+        if (r < 0)
+            return r;
+        at += len;
+    }
+    return 0;
+}
+
 static int vhdx_run(struct blk *blk, const struct blk_req *req)
 {
     struct vhdx *v = CONTAINER_OF(blk, struct vhdx, blk);
@@ -121,6 +170,8 @@ static int vhdx_run(struct blk *blk, const struct blk_req *req)
     uint64_t at = req->offset_bytes, end = at + req->len_bytes;
     if (req->op == BLK_FLUSH)
         return 0;
+    if (req->op == BLK_WRITE && !blk->readonly)
+        return write_all(v, req);
     if (req->op != BLK_READ)
         return -EROFS;
     while (at < end) {
@@ -174,6 +225,7 @@ static void vhdx_close(struct blk *blk)
     blk_done(blk);
     blk_close(blk->parent);
     file_close(v->file);
+    pthread_mutex_destroy(&v->lock);
     free(v);
 }
 
@@ -182,7 +234,8 @@ static const struct blk_ops ops_plain = {
 static const struct blk_ops ops_differencing = {
     .format = "vhdx-differencing", .run = vhdx_run, .map = vhdx_map, .close = vhdx_close};
 
-int vhdx_open(struct blk_file *file, struct blk *parent, struct blk **ret_blk, struct error *err)
+int vhdx_open(struct blk_file *file, bool building, struct blk *parent, struct blk **ret_blk,
+              struct error *err)
 {
     struct vhdx_header header;
     struct vhdx *v = calloc(1, sizeof(*v));
@@ -205,7 +258,8 @@ int vhdx_open(struct blk_file *file, struct blk *parent, struct blk **ret_blk, s
         v->blk.name = file->name;
         v->blk.parent = parent;
         v->blk.size_bytes = v->d.size_bytes;
-        v->blk.readonly = true;
+        v->blk.readonly = !building;
+        pthread_mutex_init(&v->lock, NULL);
         r = v->file->ops->size(v->file, &v->file_bytes);
         if (r == 0)
             r = blk_init(&v->blk);

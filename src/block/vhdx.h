@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Hyper-V's newer images, to be read and converted: fixed, dynamic and differencing.
+ * Hyper-V's newer images: fixed, dynamic and differencing ones to be read, fixed and dynamic ones
+ * to be made.
  */
 #ifndef BLOCK_VHDX_H
 #define BLOCK_VHDX_H
@@ -20,9 +21,23 @@ struct vhdx_parent {
 int vhdx_find_parent(struct blk_file *file, const char *folder, struct vhdx_parent *ret_parent,
                      struct error *err);
 /*
- * Read-only; a log is replayed in memory. parent: of a differencing disk, else NULL. file and
- * parent belong to the blk if 0 is returned.
+ * A log is replayed in memory. parent: of a differencing disk, else NULL. file and parent belong to
+ * the blk if 0 is returned. Read-only, unless building: a file that has just been made is filled
+ * without the log that a disk in use would need.
  */
-int vhdx_open(struct blk_file *file, struct blk *parent, struct blk **ret_blk, struct error *err);
+int vhdx_open(struct blk_file *file, bool building, struct blk *parent, struct blk **ret_blk,
+              struct error *err);
+
+#define VHDX_DEFAULT_BLOCK_BYTES (32u << 20) /* Hyper-V's */
+
+struct vhdx_new {
+    bool fixed;
+    uint64_t size_bytes;
+    uint32_t block_bytes; /* 0: VHDX_DEFAULT_BLOCK_BYTES */
+};
+
+/* As vhd_create() and vhd_format(). */
+int vhdx_create(const char *path, const struct vhdx_new *what, struct error *err);
+int vhdx_format(struct blk_file *file, const struct vhdx_new *what, struct error *err);
 
 #endif

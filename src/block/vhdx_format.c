@@ -17,22 +17,22 @@
 #define LOCATOR_MAX 65536u
 
 /* Ids as they lie in the file: the first three fields are little-endian. */
-static const uint8_t region_bat[] = {0x66, 0x77, 0xc2, 0x2d, 0x23, 0xf6, 0x00, 0x42,
-                                     0x9d, 0x64, 0x11, 0x5e, 0x9b, 0xfd, 0x4a, 0x08};
-static const uint8_t region_metadata[] = {0x06, 0xa2, 0x7c, 0x8b, 0x90, 0x47, 0x9a, 0x4b,
-                                          0xb8, 0xfe, 0x57, 0x5f, 0x05, 0x0f, 0x88, 0x6e};
-static const uint8_t item_parameters[] = {0x37, 0x67, 0xa1, 0xca, 0x36, 0xfa, 0x43, 0x4d,
-                                          0xb3, 0xb6, 0x33, 0xf0, 0xaa, 0x44, 0xe7, 0x6b};
-static const uint8_t item_size[] = {0x24, 0x42, 0xa5, 0x2f, 0x1b, 0xcd, 0x76, 0x48,
-                                    0xb2, 0x11, 0x5d, 0xbe, 0xd8, 0x3b, 0xf4, 0xb8};
-static const uint8_t item_page83[] = {0xab, 0x12, 0xca, 0xbe, 0xe6, 0xb2, 0x23, 0x45,
-                                      0x93, 0xef, 0xc3, 0x09, 0xe0, 0x00, 0xc7, 0x46};
-static const uint8_t item_logical[] = {0x1d, 0xbf, 0x41, 0x81, 0x6f, 0xa9, 0x09, 0x47,
-                                       0xba, 0x47, 0xf2, 0x33, 0xa8, 0xfa, 0xab, 0x5f};
-static const uint8_t item_physical[] = {0xc7, 0x48, 0xa3, 0xcd, 0x5d, 0x44, 0x71, 0x44,
-                                        0x9c, 0xc9, 0xe9, 0x88, 0x52, 0x51, 0xc5, 0x56};
-static const uint8_t item_locator[] = {0x2d, 0x5f, 0xd3, 0xa8, 0x0b, 0xb3, 0x4d, 0x45,
-                                       0xab, 0xf7, 0xd3, 0xd8, 0x48, 0x34, 0xab, 0x0c};
+const uint8_t vhdx_region_bat[VHDX_ID_BYTES] = {0x66, 0x77, 0xc2, 0x2d, 0x23, 0xf6, 0x00, 0x42,
+                                                0x9d, 0x64, 0x11, 0x5e, 0x9b, 0xfd, 0x4a, 0x08};
+const uint8_t vhdx_region_metadata[VHDX_ID_BYTES] = {
+    0x06, 0xa2, 0x7c, 0x8b, 0x90, 0x47, 0x9a, 0x4b, 0xb8, 0xfe, 0x57, 0x5f, 0x05, 0x0f, 0x88, 0x6e};
+const uint8_t vhdx_item_parameters[VHDX_ID_BYTES] = {
+    0x37, 0x67, 0xa1, 0xca, 0x36, 0xfa, 0x43, 0x4d, 0xb3, 0xb6, 0x33, 0xf0, 0xaa, 0x44, 0xe7, 0x6b};
+const uint8_t vhdx_item_size[VHDX_ID_BYTES] = {0x24, 0x42, 0xa5, 0x2f, 0x1b, 0xcd, 0x76, 0x48,
+                                               0xb2, 0x11, 0x5d, 0xbe, 0xd8, 0x3b, 0xf4, 0xb8};
+const uint8_t vhdx_item_page83[VHDX_ID_BYTES] = {0xab, 0x12, 0xca, 0xbe, 0xe6, 0xb2, 0x23, 0x45,
+                                                 0x93, 0xef, 0xc3, 0x09, 0xe0, 0x00, 0xc7, 0x46};
+const uint8_t vhdx_item_logical[VHDX_ID_BYTES] = {0x1d, 0xbf, 0x41, 0x81, 0x6f, 0xa9, 0x09, 0x47,
+                                                  0xba, 0x47, 0xf2, 0x33, 0xa8, 0xfa, 0xab, 0x5f};
+const uint8_t vhdx_item_physical[VHDX_ID_BYTES] = {0xc7, 0x48, 0xa3, 0xcd, 0x5d, 0x44, 0x71, 0x44,
+                                                   0x9c, 0xc9, 0xe9, 0x88, 0x52, 0x51, 0xc5, 0x56};
+const uint8_t vhdx_item_locator[VHDX_ID_BYTES] = {0x2d, 0x5f, 0xd3, 0xa8, 0x0b, 0xb3, 0x4d, 0x45,
+                                                  0xab, 0xf7, 0xd3, 0xd8, 0x48, 0x34, 0xab, 0x0c};
 
 bool vhdx_probe(const uint8_t *head)
 {
@@ -104,8 +104,8 @@ static int take_region(const struct blk_file *file, const uint8_t *entry, uint64
                        struct vhdx_disk *disk, struct error *err)
 {
     uint64_t at = le64_get(entry + 16), len = le32_get(entry + 24);
-    bool bat = !memcmp(entry, region_bat, VHDX_ID_BYTES);
-    if (!bat && memcmp(entry, region_metadata, VHDX_ID_BYTES))
+    bool bat = !memcmp(entry, vhdx_region_bat, VHDX_ID_BYTES);
+    if (!bat && memcmp(entry, vhdx_region_metadata, VHDX_ID_BYTES))
         return le32_get(entry + 28) & 1
                    ? error_set(err, -EOPNOTSUPP, "%s needs a feature of VHDX that is not known",
                                file->name)
@@ -156,21 +156,21 @@ static int take_item(struct blk_file *file, const uint8_t *entry, struct vhdx_di
     int r = file_read(file, value, MIN(len, 8u), disk->metadata_at + at);
     if (r < 0)
         return unreadable(err, file, r);
-    if (!memcmp(entry, item_parameters, VHDX_ID_BYTES) && len == 8) {
+    if (!memcmp(entry, vhdx_item_parameters, VHDX_ID_BYTES) && len == 8) {
         disk->block_bytes = le32_get(value);
         disk->has_parent = le32_get(value + 4) & 2;
         *seen |= 1;
-    } else if (!memcmp(entry, item_size, VHDX_ID_BYTES) && len == 8) {
+    } else if (!memcmp(entry, vhdx_item_size, VHDX_ID_BYTES) && len == 8) {
         disk->size_bytes = le64_get(value);
         *seen |= 2;
-    } else if (!memcmp(entry, item_logical, VHDX_ID_BYTES) && len == 4) {
+    } else if (!memcmp(entry, vhdx_item_logical, VHDX_ID_BYTES) && len == 4) {
         disk->sector_bytes = le32_get(value);
         *seen |= 4;
-    } else if (!memcmp(entry, item_locator, VHDX_ID_BYTES)) {
+    } else if (!memcmp(entry, vhdx_item_locator, VHDX_ID_BYTES)) {
         disk->locator_at = disk->metadata_at + at;
         disk->locator_bytes = MIN(len, LOCATOR_MAX);
-    } else if (memcmp(entry, item_page83, VHDX_ID_BYTES) &&
-               memcmp(entry, item_physical, VHDX_ID_BYTES) && le32_get(entry + 24) & 4) {
+    } else if (memcmp(entry, vhdx_item_page83, VHDX_ID_BYTES) &&
+               memcmp(entry, vhdx_item_physical, VHDX_ID_BYTES) && le32_get(entry + 24) & 4) {
         return error_set(err, -EOPNOTSUPP, "%s needs metadata of VHDX that are not known",
                          file->name);
     }

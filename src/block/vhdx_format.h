@@ -14,6 +14,15 @@
 #define VHDX_MAX_BYTES (64ULL << 40)
 #define VHDX_ID_BYTES 16u
 
+/* Ids of regions and of metadata items, as they lie in the file. */
+extern const uint8_t vhdx_region_bat[VHDX_ID_BYTES], vhdx_region_metadata[VHDX_ID_BYTES];
+extern const uint8_t vhdx_item_parameters[VHDX_ID_BYTES], vhdx_item_size[VHDX_ID_BYTES],
+    vhdx_item_page83[VHDX_ID_BYTES], vhdx_item_logical[VHDX_ID_BYTES],
+    vhdx_item_physical[VHDX_ID_BYTES], vhdx_item_locator[VHDX_ID_BYTES];
+
+/* 2.5.1: the state of a payload block that is all there. */
+#define VHDX_FULL 6u
+
 /* 2.2.2: the current one of the two. */
 struct vhdx_header {
     uint64_t sequence;

@@ -15,8 +15,9 @@ const struct disk_verb disk_verbs[] = {
      "\n"
      "  --fixed              all of its room now, not as it is needed\n"
      "  --parent FILE        a differencing disk: what it does not have is read from FILE\n"
+     "  --vhdx               a VHDX, dynamic or with --fixed, up to 64T\n"
      "  --raw                without any format\n"
-     "  --block SIZE         size of the blocks it grows by (2M)\n",
+     "  --block SIZE         size of the blocks it grows by (2M; VHDX: 32M)\n",
      disk_create},
     {"info", "[--json] [--parents FOLDER] FILE",
      "Says what a disk is, with its chain of parents.\n", disk_info},
@@ -33,7 +34,7 @@ const struct disk_verb disk_verbs[] = {
      "Copies a disk, with all of its parents, into a new file. Reads raw,\n"
      "VHD, VHDX, qcow2 and VMDK.\n"
      "\n"
-     "  --to vhd|vhd-fixed|raw  the new file's format (vhd, which is dynamic)\n"
+     "  --to vhd|vhd-fixed|vhdx|vhdx-fixed|raw  the new file's format (vhd, which is dynamic)\n"
      "  --azure              a fixed VHD of whole MiB, as Azure takes it\n"
      "  --block SIZE         size of the blocks it grows by (2M)\n"
      "  --parents FOLDER     another folder where parents may be\n",

@@ -9,6 +9,7 @@
 
 #include "base/size.h"
 #include "block/vhd.h"
+#include "block/vhdx.h"
 #include "cli/disk.h"
 
 /* What VHDs are made for holds at least a partition table and a file system: Hyper-V's least. */
@@ -47,20 +48,21 @@ static int parse_block(const char *verb, const char *text, uint32_t *ret_bytes)
 
 int disk_create(int argc, char **argv)
 {
-    static const struct option options[] = {{"fixed", no_argument, NULL, 'f'},
-                                            {"raw", no_argument, NULL, 'r'},
-                                            {"parent", required_argument, NULL, 'p'},
-                                            {"block", required_argument, NULL, 'b'},
-                                            {0}};
+    static const struct option options[] = {
+        {"fixed", no_argument, NULL, 'f'},       {"raw", no_argument, NULL, 'r'},
+        {"vhdx", no_argument, NULL, 'x'},        {"parent", required_argument, NULL, 'p'},
+        {"block", required_argument, NULL, 'b'}, {0}};
     struct vhd_new what = {.kind = VHD_DYNAMIC};
     struct error err = {""};
-    bool raw = false;
+    bool raw = false, vhdx = false;
     int c, status = CLI_OK;
     while ((c = getopt_long(argc, argv, "", options, NULL)) != -1 && status == CLI_OK) {
         if (c == 'f')
             what.kind = VHD_FIXED;
         else if (c == 'r')
             raw = true;
+        else if (c == 'x')
+            vhdx = true;
         else if (c == 'p')
             what.parent_path = optarg;
         else if (c == 'b')
@@ -70,7 +72,7 @@ int disk_create(int argc, char **argv)
     }
     if (status != CLI_OK)
         return status;
-    if (what.parent_path && (raw || what.kind == VHD_FIXED))
+    if (what.parent_path && (raw || vhdx || what.kind == VHD_FIXED))
         return disk_usage("create", "only a dynamic VHD can have a parent");
     if (optind >= argc)
         return disk_usage("create", "the name of the new file is missing");
@@ -87,8 +89,12 @@ int disk_create(int argc, char **argv)
     }
     if (what.parent_path)
         what.kind = VHD_DIFFERENCING;
-    int r = raw ? create_raw(argv[optind], what.size_bytes, &err)
-                : vhd_create(argv[optind], &what, &err);
+    struct vhdx_new newer = {.fixed = what.kind == VHD_FIXED,
+                             .size_bytes = what.size_bytes,
+                             .block_bytes = what.block_bytes};
+    int r = raw    ? create_raw(argv[optind], what.size_bytes, &err)
+            : vhdx ? vhdx_create(argv[optind], &newer, &err)
+                   : vhd_create(argv[optind], &what, &err);
     return r < 0 ? disk_error("create", r, &err) : CLI_OK;
 }
 
@@ -97,7 +103,7 @@ int disk_create(int argc, char **argv)
 struct conversion {
     const char *from, *to;
     struct vhd_new what;
-    bool raw, azure;
+    bool raw, vhdx, azure;
     struct parent_folders folders;
 };
 
@@ -108,6 +114,11 @@ static int make_target(const struct conversion *c, const char *part, uint64_t si
     what.size_bytes = size_bytes;
     if (c->azure)
         what.size_bytes = align_up(size_bytes, MIB(1));
+    struct vhdx_new newer = {.fixed = what.kind == VHD_FIXED,
+                             .size_bytes = what.size_bytes,
+                             .block_bytes = what.block_bytes};
+    if (c->vhdx)
+        return vhdx_create(part, &newer, err);
     return c->raw ? create_raw(part, what.size_bytes, err) : vhd_create(part, &what, err);
 }
 
@@ -150,12 +161,17 @@ static int parse_format(struct conversion *c, const char *name)
 {
     if (!strcmp(name, "raw"))
         c->raw = true;
+    else if (!strcmp(name, "vhdx") || !strcmp(name, "vhdx-fixed"))
+        c->vhdx = true;
     else if (!strcmp(name, "vhd"))
         c->what.kind = VHD_DYNAMIC;
     else if (!strcmp(name, "vhd-fixed"))
         c->what.kind = VHD_FIXED;
     else
-        return disk_usage("convert", "--to: '%s' is not one of vhd, vhd-fixed, raw", name);
+        return disk_usage("convert",
+                          "--to: '%s' is not one of vhd, vhd-fixed, vhdx, vhdx-fixed, raw", name);
+    if (!strcmp(name, "vhdx-fixed"))
+        c->what.kind = VHD_FIXED;
     return CLI_OK;
 }
 

@@ -68,7 +68,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int r = vhdx_find_parent(&f->file, "/", &parent, &err);
     fuzz_require(r == 0 || err.text[0]); /* every refusal says why */
     parent_paths_done(&parent.paths);
-    r = vhdx_open(&f->file, NULL, &blk, &err);
+    r = vhdx_open(&f->file, false, NULL, &blk, &err);
     fuzz_require(r == 0 || err.text[0]);
     if (r == 0)
         use(blk);

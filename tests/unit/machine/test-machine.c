@@ -414,18 +414,49 @@ static void test_undo(void **state)
     unlink(disk);
 }
 
+/* The host's disk is full: the machine stands still, says so, and goes on when it is told to. */
+static void test_disk_full(void **state)
+{
+    static const uint8_t code[] = {0xeb, 0xfe}; /* jmp . */
+    struct machine_config c = config();
+    struct vhd_new what = {.kind = VHD_DYNAMIC, .size_bytes = 8 << 20};
+    char disk[sizeof(path)];
+    struct error err = {""};
+    struct machine *m;
+    struct blk *blk;
+
+    (void)state;
+    snprintf(disk, sizeof(disk), "%s/full.vhd", folder);
+    assert_int_equal(vhd_create(disk, &what, &err), 0);
+    kernel_write(code, sizeof(code));
+    c.disks[0].path = disk;
+    c.disk_count = 1;
+    m = start(&c);
+    blk = m->pc->disks[0].blk;
+    for (unsigned round = 0; round < 2; round++) {
+        assert_false(machine_disk_is_full(m));
+        blk->full(blk->full_ctx);
+        serve(m, 20);
+        for (unsigned wait = 0; !machine_is_paused(m) && wait < 1000; wait++)
+            serve(m, 10);
+        assert_true(machine_is_paused(m));
+        assert_true(machine_disk_is_full(m));
+        machine_resume(m);
+        assert_false(machine_is_paused(m));
+        assert_int_equal(serve(m, 20), MACHINE_RUNS);
+    }
+    machine_free(m);
+    unlink(disk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_undo),
-        cmocka_unit_test(test_exit_port),
-        cmocka_unit_test(test_power_off),
-        cmocka_unit_test(test_triple_fault),
-        cmocka_unit_test(test_pause),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_damaged_kernels),
-        cmocka_unit_test(test_state),
-        cmocka_unit_test(test_processors),
+        cmocka_unit_test(test_undo),         cmocka_unit_test(test_disk_full),
+        cmocka_unit_test(test_exit_port),    cmocka_unit_test(test_power_off),
+        cmocka_unit_test(test_triple_fault), cmocka_unit_test(test_pause),
+        cmocka_unit_test(test_refused),      cmocka_unit_test(test_damaged_kernels),
+        cmocka_unit_test(test_state),        cmocka_unit_test(test_processors),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }

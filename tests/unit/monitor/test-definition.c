@@ -140,6 +140,25 @@ static void test_many_disks(void **state)
     definition_done(&def);
 }
 
+/* Folders add up; what becomes of changes is one of three words. */
+static void test_parents_and_undo(void **state)
+{
+    struct definition def;
+    struct machine_config c;
+    struct error err;
+
+    (void)state;
+    assert_int_equal(parse_json(&def, &err, "{\"undo\": \"commit\", \"parents\": \"/a\"}"), 0);
+    definition_to_config(&def, &c);
+    assert_int_equal(c.undo, UNDO_COMMIT);
+    assert_string_equal(c.parents[0], "/a");
+    assert_null(c.parents[1]);
+    definition_done(&def);
+    assert_true(parse_json(&def, &err, "{\"undo\": \"never\"}") < 0);
+    assert_non_null(strstr(err.text, "discard"));
+    definition_done(&def);
+}
+
 /* What is booted when nobody says so: the thing that was given. */
 static void test_boot_default(void **state)
 {
@@ -208,7 +227,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sizes),        cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_disks),        cmocka_unit_test(test_many_disks),
-        cmocka_unit_test(test_boot_default), cmocka_unit_test(test_json),
+        cmocka_unit_test(test_boot_default), cmocka_unit_test(test_parents_and_undo),
+        cmocka_unit_test(test_json),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
