@@ -57,6 +57,14 @@ const struct disk_verb disk_verbs[] = {
      "\n"
      "  --force              even if it is not the disk that FILE has known\n",
      disk_reparent},
+    {"mount", "[OPTIONS] FILE FOLDER",
+     "Shows a disk as the file FOLDER/disk until it is unmounted; mount(8) -o loop takes that.\n"
+     "\n"
+     "  --readonly           nobody may write\n"
+     "  --undo keep|commit|discard  keep changes apart, and what becomes of them at the end\n"
+     "  --parents FOLDER     another folder where parents may be\n",
+     disk_mount},
+    {"unmount", "FOLDER", "Ends a mount.\n", disk_unmount},
     {"serve", "[OPTIONS] FILE SOCKET",
      "Serves a disk by NBD on a UNIX socket, until a signal ends it.\n"
      "\n"

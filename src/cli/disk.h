@@ -8,6 +8,7 @@
 #include <getopt.h>
 
 #include "block/copy.h"
+#include "block/undo.h"
 #include "cli/cli.h"
 
 #define DISK_PARENTS_MAX 8
@@ -32,6 +33,8 @@ int disk_resize(int argc, char **argv);
 int disk_compact(int argc, char **argv);
 int disk_merge(int argc, char **argv);
 int disk_reparent(int argc, char **argv);
+int disk_mount(int argc, char **argv);
+int disk_unmount(int argc, char **argv);
 int disk_serve(int argc, char **argv);
 int disk_bench(int argc, char **argv);
 
@@ -40,6 +43,20 @@ struct parent_folders {
     const char *folder[DISK_PARENTS_MAX + 1];
     unsigned count;
 };
+
+/* A disk that is open for others. */
+struct session {
+    const char *path;
+    bool readonly;
+    enum undo undo; /* whether its changes are kept apart, and what becomes of them */
+    struct parent_folders folders;
+    struct blk *blk;
+};
+/* --undo's value; CLI_OK or CLI_USAGE. */
+int session_undo(const char *verb, struct session *s, const char *text);
+int session_open(struct session *s, struct error *err);
+/* Flush, close, and do what was wished with the changes. */
+int session_close(struct session *s, struct error *err);
 
 /* One line to standard error; the exit status: CLI_FAILED for what went wrong underway. */
 int disk_error(const char *verb, int r, const struct error *err);

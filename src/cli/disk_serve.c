@@ -15,7 +15,6 @@
 #include <sys/un.h>
 
 #include "block/nbd.h"
-#include "block/undo.h"
 #include "cli/disk.h"
 
 #define CLIENTS_MAX 16
@@ -28,11 +27,9 @@ struct client {
 };
 
 struct server {
-    const char *path, *socket;
-    bool readonly, once;
-    enum undo undo;
-    struct parent_folders folders;
-    struct blk *blk;
+    struct session session;
+    const char *socket;
+    bool once;
     int listener, wake[2];
     pthread_mutex_t lock;
     struct client clients[CLIENTS_MAX];
@@ -42,7 +39,7 @@ static void *client_main(void *arg)
 {
     struct client *client = arg;
     struct server *s = client->server;
-    nbd_serve(s->blk, client->fd);
+    nbd_serve(s->session.blk, client->fd);
     pthread_mutex_lock(&s->lock);
     close(client->fd);
     client->fd = -1;
@@ -131,19 +128,11 @@ static int listen_at(struct server *s, struct error *err)
     return 0;
 }
 
-static int open_disk(struct server *s, struct error *err)
-{
-    struct blk_options options = {.readonly = s->readonly, .parent_folders = s->folders.folder};
-    bool made;
-    return s->undo == UNDO_OFF ? blk_open_with(s->path, &options, &s->blk, err)
-                               : undo_open(s->path, &options, &made, &s->blk, err);
-}
-
 static int serve(struct server *s, struct error *err)
 {
     sigset_t set;
     AUTO_FD int signals = -1;
-    int r = open_disk(s, err);
+    int r = session_open(&s->session, err);
     if (r < 0)
         return r;
     sigemptyset(&set);
@@ -163,27 +152,9 @@ static int serve(struct server *s, struct error *err)
         end_clients(s);
         unlink(s->socket);
     }
-    if (r == 0 && !s->blk->readonly) {
-        r = blk_flush(s->blk);
-        if (r < 0)
-            error_set(err, r, "%s cannot be flushed: %s", s->path, strerror(-r));
-    }
-    blk_close(s->blk);
-    if (r == 0 && s->undo != UNDO_OFF)
-        r = undo_end(s->path, s->undo, s->folders.folder, err);
-    return r;
-}
-
-static int parse_undo(struct server *s, const char *text)
-{
-    static const char *const names[] = {"keep", "commit", "discard"};
-    for (unsigned i = 0; i < ARRAY_LEN(names); i++) {
-        if (!strcmp(text, names[i])) {
-            s->undo = (enum undo)(UNDO_KEEP + i);
-            return CLI_OK;
-        }
-    }
-    return disk_usage("serve", "--undo: '%s' is not one of keep, commit, discard", text);
+    struct error more = {""};
+    int r2 = session_close(&s->session, r < 0 ? &more : err);
+    return r < 0 ? r : r2;
 }
 
 int disk_serve(int argc, char **argv)
@@ -198,13 +169,13 @@ int disk_serve(int argc, char **argv)
     int c, status = CLI_OK;
     while ((c = getopt_long(argc, argv, "", options, NULL)) != -1 && status == CLI_OK) {
         if (c == 'r')
-            s.readonly = true;
+            s.session.readonly = true;
         else if (c == 'o')
             s.once = true;
         else if (c == 'u')
-            status = parse_undo(&s, optarg);
+            status = session_undo("serve", &s.session, optarg);
         else if (c == 'p')
-            status = disk_add_parents("serve", &s.folders, optarg);
+            status = disk_add_parents("serve", &s.session.folders, optarg);
         else
             return disk_bad_option("serve", argv);
     }
@@ -212,9 +183,9 @@ int disk_serve(int argc, char **argv)
         return status;
     if (optind + 2 != argc)
         return disk_usage("serve", "give the image and the name of a socket");
-    if (s.readonly && s.undo != UNDO_OFF)
+    if (s.session.readonly && s.session.undo != UNDO_OFF)
         return disk_usage("serve", "with --readonly there is nothing to undo");
-    s.path = argv[optind];
+    s.session.path = argv[optind];
     s.socket = argv[optind + 1];
     pthread_mutex_init(&s.lock, NULL);
     int r = serve(&s, &err);
