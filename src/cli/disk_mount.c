@@ -52,7 +52,7 @@ static int mount_readdir(const char *path, void *buf, fuse_fill_dir_t fill, off_
         return -ENOTDIR;
     fill(buf, ".", NULL, 0, 0);
     fill(buf, "..", NULL, 0, 0);
-    fill(buf, FILE_NAME + 1, NULL, 0, 0);
+    fill(buf, &FILE_NAME[1], NULL, 0, 0);
     return 0;
 }
 

@@ -275,6 +275,28 @@ def linux_disk(lab, image, host, bus):
           "qemu-img reads another /root/second")
 
 
+@case("disk-undo")
+def disk_undo(lab):
+    """Four processors with a disk queue each; what is discarded is gone, what is committed is there"""
+    only_yado(lab)
+    disk = lab.copy("demo")
+    before = disk.read_bytes()
+    for undo in ("discard", "commit"):
+        with lab.machine(memory_mib=256, cpus=4, disks=((disk, "virtio"),), undo=undo) as vm:
+            login(vm, "yado-demo")
+            prompt = re.compile(r"root@\S+# ")
+            report = vm.run("ls /sys/block/vda/mq | wc -l", SHORT, prompt)
+            check(report.endswith("4"), report)
+            vm.run("! ls /root/kept", SHORT, prompt)
+            vm.run("seq 1 20000 > /root/kept; sync", SHORT, prompt)
+            vm.send("poweroff\n")
+            vm.expect_end(LONG)
+        if undo == "discard":
+            check(disk.read_bytes() == before, "the disk was changed though its changes were discarded")
+    check(read_back(lab, disk, "/root/kept") .endswith(
+        "".join(f"{n}\n" for n in range(1, 20001))), "qemu-img reads another /root/kept")
+
+
 @case("power-button")
 def power_button(lab):
     """The power button is an ACPI event that makes Linux shut down; tty1 has a login on the screen"""

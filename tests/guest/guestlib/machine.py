@@ -57,6 +57,7 @@ class Config:
     floppy: object = None
     boot: str = ""
     debug_exit: bool = False
+    undo: str = ""          # keep, commit or discard
 
 
 def pattern_of(wanted):
@@ -321,6 +322,8 @@ class Yado(Machine):
             argv += ["--floppy", config.floppy]
         if config.boot:
             argv += ["--boot", config.boot]
+        if config.undo:
+            argv += ["--undo", config.undo]
         if config.debug_exit:
             argv += ["--debug-exit"]
         return argv
