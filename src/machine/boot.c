@@ -188,7 +188,8 @@ int boot_apply(struct pc *pc)
 
     if (!pc->boot.used)
         return 0;
-    boot_platform(pc);
+    if ((r = boot_platform(pc)) < 0)
+        return r;
     for (unsigned i = 0; i < pc->boot.count; i++) {
         const struct boot_piece *piece = &pc->boot.pieces[i];
 

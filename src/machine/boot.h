@@ -37,8 +37,8 @@ unsigned boot_memory_map(const struct pc *pc, struct boot_range ret_ranges[BOOT_
 /* ACPI tables for a directly started kernel, at every reset; their root is at BOOT_RSDP_GPA. */
 int boot_acpi(struct pc *pc);
 #define BOOT_RSDP_GPA 0xf0000u
-/* boot_platform.c: what firmware would have set up in the chips. */
-void boot_platform(struct pc *pc);
+/* boot_platform.c: what firmware would have set up in the chips and in low memory. */
+int boot_platform(struct pc *pc);
 #define BOOT_ACPI_BYTES 0x40000u /* at the end of low RAM */
 
 #endif

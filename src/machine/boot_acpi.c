@@ -20,7 +20,7 @@
 #define COMMAND_BYTES 128
 #define FILES_MAX 4
 #define FSEG_GPA 0xf0000u
-#define FSEG_BYTES 0x10000u
+#define FSEG_BYTES 0xff00u /* the rest is boot_platform.c's */
 #define ZONE_FSEG 2
 
 enum { COMMAND_ALLOCATE = 1, COMMAND_ADD_POINTER = 2, COMMAND_ADD_CHECKSUM = 3 };

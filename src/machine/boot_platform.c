@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What firmware sets up before it starts a kernel, for kernels that start without it: addresses
- * of PCI devices, interrupt routes, the ports of power management, A20, shadow RAM at 0xf0000.
- * The numbers are those that SeaBIOS chooses.
+ * of PCI devices, interrupt routes, the ports of power management, A20, shadow RAM at 0xf0000,
+ * interrupts in real mode. The numbers are those that SeaBIOS chooses.
  */
 #include "machine/boot.h"
+
+#include "base/bytes.h"
+#include "memory/dma.h"
 
 #define MEM_WINDOW 0xe0000000u
 #define MEM_WINDOW_END 0xfebf0000u
@@ -21,6 +24,10 @@
 #define SOUTH_BRIDGE_SLOT 1
 #define PM_BASE 0x600
 #define SMB_BASE 0x700
+
+/* Behind the tables that boot_acpi.c puts at 0xf0000. */
+#define HANDLERS_GPA 0xfff00u
+enum { HANDLER_NONE, HANDLER_SLAVE = 8, HANDLER_MASTER = 16, HANDLERS_BYTES = 24 };
 
 static uint32_t get(struct pc *pc, uint8_t devfn, unsigned reg, unsigned size)
 {
@@ -118,10 +125,47 @@ static void route_interrupts(struct pc *pc)
     put(pc, pm, INTERRUPT_LINE, 1, 9);
 }
 
-void boot_platform(struct pc *pc)
+/*
+ * A kernel that goes back to real mode finds the vectors where a PC has them and its clock
+ * ticking; handlers only acknowledge. Interrupts that hardware does not raise return at once: the
+ * services of a BIOS are not there.
+ */
+static int real_mode_interrupts(struct pc *pc)
+{
+    static const uint8_t handlers[HANDLERS_BYTES] = {
+        [HANDLER_NONE] = 0xcf,                                       /* iret */
+        [HANDLER_SLAVE] = 0x50,  0xb0, 0x20, 0xe6, 0xa0, 0xeb, 0x04, /* out 0xa0, 0x20 … */
+        [HANDLER_MASTER] = 0x50, 0xb0, 0x20, 0xe6, 0x20, 0x58, 0xcf, /* out 0x20, 0x20 */
+    };
+    /* ICW1 to ICW4 of both, then the masks: only the clock and the slave may come. */
+    static const uint8_t pic[][2] = {{0x20, 0x11}, {0x21, 0x08}, {0x21, 0x04}, {0x21, 0x01},
+                                     {0xa0, 0x11}, {0xa1, 0x70}, {0xa1, 0x02}, {0xa1, 0x01},
+                                     {0x21, 0xfa}, {0xa1, 0xff}};
+    uint8_t table[256 * 4];
+    int r;
+
+    for (unsigned vector = 0; vector < 256; vector++) {
+        unsigned handler = vector >= 0x08 && vector < 0x10   ? HANDLER_MASTER
+                           : vector >= 0x70 && vector < 0x78 ? HANDLER_SLAVE
+                                                             : HANDLER_NONE;
+        le32_put(table + 4 * vector, (HANDLERS_GPA >> 4) << 16 | handler);
+    }
+    if ((r = dma_write(pc->m->mem, 0, table, sizeof(table))) < 0 ||
+        (r = dma_write(pc->m->mem, HANDLERS_GPA, handlers, sizeof(handlers))) < 0)
+        return r;
+    for (unsigned i = 0; i < ARRAY_LEN(pic); i++)
+        bus_write(pc->m->pio, pic[i][0], 1, pic[i][1]);
+    bus_write(pc->m->pio, 0x43, 1, 0x34); /* 8254: counter 0 in mode 2, 18.2 Hz */
+    bus_write(pc->m->pio, 0x40, 1, 0);
+    bus_write(pc->m->pio, 0x40, 1, 0);
+    return 0;
+}
+
+int boot_platform(struct pc *pc)
 {
     place_devices(pc);
     route_interrupts(pc);
-    put(pc, PCI_DEVFN(0, 0), 0x59, 1, 0x30); /* 0xf0000: RAM, for the ACPI pointer */
+    put(pc, PCI_DEVFN(0, 0), 0x59, 1, 0x30); /* 0xf0000: RAM, for tables and handlers */
     bus_write(pc->m->pio, 0x92, 1, 2);       /* A20 */
+    return real_mode_interrupts(pc);
 }

@@ -50,19 +50,24 @@ static struct machine_config config(void)
                                    .stop_on_triple_fault = true};
 }
 
-/* A multiboot kernel that says itself where it goes: header at 1 MiB, code behind it. */
-static size_t kernel_image(uint8_t *image, const void *code, size_t len)
+/* A multiboot kernel that says itself where it goes: its header, and code behind it. */
+static size_t kernel_image_at(uint8_t *image, uint32_t gpa, const void *code, size_t len)
 {
     le32_put(image, 0x1badb002);
     le32_put(image + 4, 0x10000);
     le32_put(image + 8, -(0x1badb002u + 0x10000u));
-    le32_put(image + 12, 0x100000);
-    le32_put(image + 16, 0x100000);
-    le32_put(image + 20, (uint32_t)(0x100000 + 32 + len));
-    le32_put(image + 24, 0x100000 + 0x1000);
-    le32_put(image + 28, 0x100000 + 32);
+    le32_put(image + 12, gpa);
+    le32_put(image + 16, gpa);
+    le32_put(image + 20, (uint32_t)(gpa + 32 + len));
+    le32_put(image + 24, gpa + 0x1000);
+    le32_put(image + 28, gpa + 32);
     memcpy(image + 32, code, len);
     return 32 + len;
+}
+
+static size_t kernel_image(uint8_t *image, const void *code, size_t len)
+{
+    return kernel_image_at(image, MIB(1), code, len);
 }
 
 static void kernel_write(const void *code, size_t len)
@@ -148,6 +153,36 @@ static void test_triple_fault(void **state)
     assert_string_not_equal(machine_report(m), "");
     machine_free(m);
     c.stop_on_triple_fault = false;
+    m = start(&c);
+    assert_int_equal(serve(m, WAIT_MS), MACHINE_DEBUG_EXITED);
+    assert_int_equal(machine_exit_status(m), 11);
+    machine_free(m);
+}
+
+/* A kernel that goes back to real mode and waits there is woken by the clock. */
+static void test_real_mode_clock(void **state)
+{
+    static const uint8_t code[] = {
+        0x0f, 0x01, 0x15, 0x52, 0x80, 0x00, 0x00,       /* lgdt [gdtr] */
+        0x0f, 0x01, 0x1d, 0x58, 0x80, 0x00, 0x00,       /* lidt [idtr] */
+        0xea, 0x35, 0x80, 0x00, 0x00, 0x08, 0x00,       /* jmp 8:0x8035, 16 bits */
+        0x66, 0xb8, 0x10, 0x00, 0x00, 0x00,             /* mov eax, 0x10 */
+        0x0f, 0x22, 0xc0,                               /* mov cr0, eax */
+        0xea, 0x43, 0x80, 0x00, 0x00,                   /* jmp 0:0x8043 */
+        0x31, 0xc0, 0x8e, 0xd0,                         /* xor ax, ax; mov ss, ax */
+        0xbc, 0x00, 0x70, 0xfb, 0xf4,                   /* mov sp, 0x7000; sti; hlt */
+        0xb0, 0x05, 0xe6, 0xf4, 0xeb, 0xfe,             /* out 0xf4, 5; jmp . */
+        0x0f, 0x00, 0x5e, 0x80, 0x00, 0x00,             /* gdtr */
+        0xff, 0x03, 0x00, 0x00, 0x00, 0x00,             /* idtr */
+        0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, /* null */
+        0xff, 0xff, 0x00, 0x00, 0x00, 0x9b, 0x00, 0x00, /* 16-bit code */
+    };
+    struct machine_config c = config();
+    uint8_t image[256];
+    struct machine *m;
+
+    (void)state;
+    write_file("kernel", image, kernel_image_at(image, 0x8000, code, sizeof(code)));
     m = start(&c);
     assert_int_equal(serve(m, WAIT_MS), MACHINE_DEBUG_EXITED);
     assert_int_equal(machine_exit_status(m), 11);
@@ -452,11 +487,17 @@ static void test_disk_full(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_undo),         cmocka_unit_test(test_disk_full),
-        cmocka_unit_test(test_exit_port),    cmocka_unit_test(test_power_off),
-        cmocka_unit_test(test_triple_fault), cmocka_unit_test(test_pause),
-        cmocka_unit_test(test_refused),      cmocka_unit_test(test_damaged_kernels),
-        cmocka_unit_test(test_state),        cmocka_unit_test(test_processors),
+        cmocka_unit_test(test_undo),
+        cmocka_unit_test(test_disk_full),
+        cmocka_unit_test(test_exit_port),
+        cmocka_unit_test(test_power_off),
+        cmocka_unit_test(test_triple_fault),
+        cmocka_unit_test(test_real_mode_clock),
+        cmocka_unit_test(test_pause),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_damaged_kernels),
+        cmocka_unit_test(test_state),
+        cmocka_unit_test(test_processors),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }
