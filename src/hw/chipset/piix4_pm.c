@@ -346,6 +346,8 @@ static void pm_reset(void *dev)
 static int pm_state(void *dev, struct state *s)
 {
     struct piix4_pm *pm = dev;
+    if (!state_loading(s))
+        pm_sync(pm); /* an overflow nobody has looked at yet belongs to what is saved */
     pci_dev_state(&pm->pd, s);
     state_u16(s, "status", &pm->status);
     state_u16(s, "enable", &pm->enable);
