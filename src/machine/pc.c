@@ -55,7 +55,9 @@ static void irq_out(void *ctx, unsigned n, bool level)
 
     if (n < ISA_IRQS)
         i8259_set_irq(pc->pic, n, level);
-    ioapic_set_pin(pc->ioapic, n == 0 ? 2 : n, level);
+    /* Pin 2 is the clock's; IRQ 2 is the cascade and leads nowhere (ACPI 6.5, 5.2.12.5). */
+    if (n != 2)
+        ioapic_set_pin(pc->ioapic, n == 0 ? 2 : n, level);
 }
 
 void pc_irq(struct pc *pc, enum irq_source source, unsigned n, bool level)
