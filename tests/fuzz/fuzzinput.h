@@ -7,6 +7,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,10 +29,13 @@ static inline uint64_t input_get(struct input *in, size_t len)
     return v;
 }
 
-static inline void fuzz_require(int ok)
+#define fuzz_require(ok) fuzz_require_at((ok), #ok)
+static inline void fuzz_require_at(int ok, const char *what)
 {
-    if (!ok)
+    if (!ok) {
+        fprintf(stderr, "does not hold: %s\n", what);
         abort();
+    }
 }
 
 #endif
