@@ -195,7 +195,9 @@ static bool between(struct cpu *c, enum vcpu_exit *ret_exit)
 
     if (c->events & EV_FAULT) {
         deliver_exception(c);
-        return true;
+        /* A handler that faults at once must not keep other threads waiting for ever. */
+        if (!requests)
+            return true;
     }
     if (c->events & (EV_SHUTDOWN | EV_ERROR)) {
         *ret_exit = c->events & EV_ERROR ? VCPU_EXIT_ERROR : VCPU_EXIT_SHUTDOWN;

@@ -9,6 +9,9 @@
 
 #include <cmocka.h>
 
+#include <pthread.h>
+#include <unistd.h>
+
 #include "rig.h"
 
 static void sums_numbers_in_every_mode(void **unused)
@@ -73,6 +76,32 @@ static void computes_with_x87_and_vectors(void **unused)
     rig_close(&rig);
 }
 
+static void *kick_soon(void *vcpu)
+{
+    usleep(50000);
+    engine_soft.vcpu_kick(vcpu);
+    return NULL;
+}
+
+/* A guest whose #DE handler divides by zero never gets anywhere, but can still be paused. */
+static void stops_between_faults(void **unused)
+{
+    static const uint8_t code[] = {0x31, 0xc9, 0xf7, 0xf1}; /* xor cx, cx; div cx */
+    struct rig rig;
+    pthread_t thread;
+    (void)unused;
+    rig_open(&rig, MIB(16));
+    rig_mode(&rig, 16);
+    rig_poke(&rig, 0x7000, code, sizeof(code));
+    rig_poke(&rig, 0, (const uint8_t[]){0x02, 0x70, 0, 0}, 4);
+    rig.state->rip = 0x7000;
+    rig.state->seg[X86_SS].base = MIB(1); /* its frames hit neither code nor table */
+    assert_int_equal(pthread_create(&thread, NULL, kick_soon, rig.vcpu), 0);
+    assert_int_equal(rig_run(&rig), VCPU_EXIT_KICKED);
+    pthread_join(thread, NULL);
+    rig_close(&rig);
+}
+
 int main(void)
 {
     static const char *const options[] = {"t0", "runs=0", "check,runs=0"};
@@ -81,6 +110,7 @@ int main(void)
         cmocka_unit_test(sums_numbers_in_every_mode),
         cmocka_unit_test(sees_its_own_code_change),
         cmocka_unit_test(computes_with_x87_and_vectors),
+        cmocka_unit_test(stops_between_faults),
     };
     for (unsigned i = 0; i < ARRAY_LEN(options); i++) {
         rig_options = options[i];
