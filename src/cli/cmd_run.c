@@ -57,6 +57,7 @@ void cmd_run_help(void)
          "  --control unix=PATH       a socket that takes commands, one JSON object a line\n"
          "\n"
          "When things happen:\n"
+         "  --stats                   say at the end how the engine has run the guest\n"
          "  --debug-exit              a byte N written to port 0xf4 ends with status N * 2 + 1\n"
          "  --on-reset reset|stop     the guest resets itself (reset)\n"
          "  --on-triple-fault reset|stop\n"

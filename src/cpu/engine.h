@@ -90,6 +90,8 @@ struct engine_ops {
 
     int (*vcpu_get_state)(struct vcpu *vcpu, struct x86_state *ret_state);
     int (*vcpu_set_state)(struct vcpu *vcpu, const struct x86_state *state);
+    /* How it has run guest code, for people: lines of name and number. NULL: nothing to tell. */
+    void (*vcpu_stats)(struct vcpu *vcpu, char *buf, size_t buf_bytes);
     /* Why VCPU_EXIT_ERROR or a shutdown happened, with registers; one or more lines. */
     void (*vcpu_report)(struct vcpu *vcpu, char *buf, size_t buf_bytes);
 

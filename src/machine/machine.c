@@ -325,6 +325,13 @@ const char *machine_engine_name(const struct machine *m)
     return m->engine->ops->name;
 }
 
+void machine_stats(struct machine *m, unsigned cpu, char *buf, size_t buf_bytes)
+{
+    buf[0] = '\0';
+    if (cpu < m->cpu_count && m->engine->ops->vcpu_stats)
+        m->engine->ops->vcpu_stats(m->cpus[cpu].vcpu, buf, buf_bytes);
+}
+
 const char *machine_engine_note(const struct machine *m)
 {
     return m->engine_note;

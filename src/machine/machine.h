@@ -80,6 +80,8 @@ struct machine *machine_free(struct machine *m);
 const char *machine_engine_note(const struct machine *m);
 /* "kvm" or "soft". */
 const char *machine_engine_name(const struct machine *m);
+/* How the engine has run a vCPU, for people; empty when it does not tell. After the machine's end. */
+void machine_stats(struct machine *m, unsigned cpu, char *buf, size_t buf_bytes);
 
 /* Make the vCPU threads and let them run. Once. */
 int machine_start(struct machine *m, struct error *err);

@@ -323,6 +323,11 @@ static int parse_flag(const char *option, const char *value, bool *ret_flag, str
     return r;
 }
 
+static int set_stats(struct definition *def, const char *value, struct error *err)
+{
+    return parse_flag("stats", value, &def->stats, err);
+}
+
 static int set_debug_exit(struct definition *def, const char *value, struct error *err)
 {
     return parse_flag("debug-exit", value, &def->debug_exit, err);
@@ -373,6 +378,7 @@ static const struct option options[] = {
     {"display", false, set_display},
     {"control", false, set_control},
     {"debug-exit", true, set_debug_exit},
+    {"stats", true, set_stats},
     {"on-reset", false, set_on_reset},
     {"on-triple-fault", false, set_on_triple_fault},
 };

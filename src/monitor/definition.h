@@ -29,7 +29,7 @@ struct definition {
     char *display;       /* "none", "vnc=ADDR:PORT" */
     char *debug_console; /* NULL, or as serial */
     char *control;       /* NULL, or the path of the socket */
-    bool debug_exit, stop_on_reset, stop_on_triple_fault;
+    bool debug_exit, stop_on_reset, stop_on_triple_fault, stats;
 };
 
 /* The defaults. -ENOMEM. */

@@ -216,6 +216,18 @@ static int vm_status(const struct vm *vm, char *report, size_t report_bytes)
     }
 }
 
+static void print_stats(const struct vm *vm)
+{
+    char text[2048];
+
+    for (unsigned i = 0; i < vm->def.cpus; i++) {
+        machine_stats(vm->machine, i, text, sizeof(text));
+        if (*text)
+            fprintf(stderr, "processor %u, engine %s\n%s", i, machine_engine_name(vm->machine),
+                    text);
+    }
+}
+
 static int complain(const struct error *err, int r)
 {
     fprintf(stderr, "yado: %s\n", *err->text ? err->text : strerror(-r));
@@ -250,6 +262,8 @@ int main(int argc, char **argv)
     if (vm.signal && !*report)
         snprintf(report, sizeof(report), "ended by signal %d (%s)", vm.signal,
                  strsignal(vm.signal));
+    if (vm.def.stats)
+        print_stats(&vm);
     vm_close(&vm);
     if (*report)
         fprintf(stderr, "yado: %s\n", report);

@@ -13,6 +13,7 @@
 #include "cpu/soft/exec.h"
 #include "cpu/soft/fpu.h"
 #include "cpu/soft/loop.h"
+#include "cpu/soft/stats.h"
 #include "cpu/soft/t1.h"
 #include "cpu/soft/thunk.h"
 
@@ -290,5 +291,6 @@ const struct engine_ops engine_soft = {
     .vcpu_get_state = soft_vcpu_get_state,
     .vcpu_set_state = soft_vcpu_set_state,
     .vcpu_report = soft_vcpu_report,
+    .vcpu_stats = soft_vcpu_stats,
     .set_a20 = soft_set_a20,
 };

@@ -31,7 +31,7 @@
 #define REGS_AT 0x22000000UL
 #define MIDDLE (DATA_AT + DATA_BYTES / 2)
 
-static unsigned long cases = 12000;
+static unsigned long cases = 6000;
 static uint64_t seed = 1;
 
 static uint64_t next_random(void)

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cpu/soft/stats.h"
+
+#include <stdio.h>
+
+#include "cpu/soft/t1.h"
+
+static const char *const names[CPU_STATS] = {
+    [STAT_T0_BLOCKS] = "blocks interpreted",
+    [STAT_T1_RUNS] = "times translated code was entered",
+    [STAT_EXIT + T1_EXIT_LINK] = "  left: jump not linked yet",
+    [STAT_EXIT + T1_EXIT_JUMP] = "  left: target unknown",
+    [STAT_EXIT + T1_EXIT_LOOP] = "  left: target not translated",
+    [STAT_EXIT + T1_EXIT_SIDE] = "  left: interpreter takes over",
+    [STAT_EXIT + T1_EXIT_POLL] = "  left: request of another thread",
+    [STAT_EXIT + T1_EXIT_DONE] = "  left: event after the interpreter's part",
+    [STAT_EXIT + T1_EXIT_FAULT] = "  left: fault of the host's processor",
+    [STAT_FINDS] = "jump slots filled",
+    [STAT_BUILT] = "blocks decoded",
+    [STAT_TRANSLATED] = "blocks translated",
+    [STAT_TRANSLATED_INSNS] = "instructions translated",
+    [STAT_CODE_BYTES] = "bytes of code made of them",
+    [STAT_MISSES] = "soft TLB misses of translated code",
+    [STAT_MISSES_T0] = "  of them not plain memory, or faults",
+    [STAT_CALLS] = "instructions interpreted for translated code",
+    [STAT_FLUSHES] = "flushes of all translations",
+    [STAT_SWITCHES] = "address space switches",
+    [STAT_PAGES] = "flushes of one page",
+    [STAT_KEYS] = "keys of jump slots",
+    [STAT_KILLED] = "blocks whose code was written",
+};
+
+void soft_vcpu_stats(struct vcpu *vcpu, char *buf, size_t buf_bytes)
+{
+    const struct cpu *c = cpu_of(vcpu);
+    size_t at = 0;
+
+    buf[0] = '\0';
+    for (unsigned i = 0; i < CPU_STATS && at < buf_bytes; i++) {
+        int n = snprintf(buf + at, buf_bytes - at, "%-46s %12llu\n", names[i],
+                         (unsigned long long)c->stats[i]);
+        at += (size_t)MAX(n, 0);
+    }
+}
