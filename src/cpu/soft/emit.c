@@ -124,11 +124,13 @@ uint8_t *put_jcc(struct emit *e, unsigned cc, uint64_t target)
     return put_rel32(e, target);
 }
 
+typedef uint32_t __attribute__((aligned(1), may_alias)) rel32;
+
 /* One aligned store where the place allows it; only this thread runs the code. */
 void patch_rel32(uint8_t *at, int64_t run, uint64_t target)
 {
     uint32_t v = (uint32_t)(target - ((uint64_t)at + (uint64_t)run + 4));
-    *(uint32_t __attribute__((aligned(1), may_alias)) *)at = v;
+    *(rel32 *)at = v;
 }
 
 /* ---- the guest's instruction ---- */

@@ -118,10 +118,20 @@ static uint64_t timer_distance(const struct hpet_timer *t, uint64_t now)
     return distance ? distance : timer_mask(t);
 }
 
+/* A periodic comparator moves past the counter, over periods that were missed. */
+static void timer_catch_up(struct hpet_timer *t)
+{
+    uint64_t mask = timer_mask(t), period = t->period & mask;
+    uint64_t late = (hpet_now(t->hpet) - t->comparator) & mask;
+    if (t->config & TN_PERIODIC && period && hpet_running(t->hpet) && late <= mask / 2)
+        t->comparator = (t->comparator + (late / period + 1) * period) & mask;
+}
+
 static void timer_arm(struct hpet_timer *t)
 {
     struct hpet *hpet = t->hpet;
-    if (!hpet_running(hpet)) {
+    /* Without interrupt and status bit nobody sees the match itself. */
+    if (!hpet_running(hpet) || !(t->config & (TN_ENABLE | TN_LEVEL))) {
         timer_cancel(&t->timer);
         return;
     }
@@ -140,12 +150,7 @@ static void timer_match(void *ctx)
 {
     struct hpet_timer *t = ctx;
     struct hpet *hpet = t->hpet;
-    uint64_t now = hpet_now(hpet), mask = timer_mask(t);
-    if (t->config & TN_PERIODIC && t->period & mask) {
-        /* The comparator moves past the counter, over periods that were missed. */
-        uint64_t period = t->period & mask, late = (now - t->comparator) & mask;
-        t->comparator = (t->comparator + (late / period + 1) * period) & mask;
-    }
+    timer_catch_up(t);
     timer_arm(t);
     if (t->config & TN_LEVEL && !(t->config & TN_FSB))
         hpet->status |= 1u << t->index;
@@ -173,6 +178,7 @@ static void timer_update(struct hpet_timer *t)
         timer_drive(t, able && t->hpet->status >> t->index & 1);
     else if (!able)
         timer_drive(t, false);
+    timer_catch_up(t);
     timer_arm(t);
 }
 
@@ -202,12 +208,13 @@ static void hpet_write_config(struct hpet *hpet, uint64_t value)
         timer_update(&hpet->timers[i]);
 }
 
-static uint64_t timer_read(const struct hpet_timer *t, unsigned reg)
+static uint64_t timer_read(struct hpet_timer *t, unsigned reg)
 {
     switch (reg) {
     case TIMER_CONFIG:
         return t->config | TN_FIXED;
     case TIMER_COMPARATOR:
+        timer_catch_up(t);
         return t->comparator;
     case TIMER_FSB:
         return t->fsb;
