@@ -184,7 +184,8 @@ static bool fill_single(struct cpu *c, struct block *b, const struct x86_insn *i
     b->len = in->len;
     b->count = 1;
     b->runs = 0;
-    b->dead = false;
+    b->dead = b->no_share = false;
+    b->crossings = 0;
     b->code = NULL;
     if (!uop_build(c, in, &b->uops[0], 0))
         return false;
@@ -350,7 +351,8 @@ static struct block *build_block(struct cpu *c, const struct fetch_page *page, u
     b->len = (uint16_t)at;
     b->count = (uint8_t)count;
     b->runs = 0;
-    b->dead = false;
+    b->dead = b->no_share = false;
+    b->crossings = 0;
     b->code = NULL;
     take_room(c, count + 1);
     keep_block(c, b);

@@ -54,6 +54,8 @@ struct block {
     uint8_t count; /* of instructions */
     uint8_t runs;  /* by T0, until it is translated */
     bool dead;
+    bool no_share; /* its accesses around one register lie on two pages now and then (t1_share.c) */
+    uint8_t crossings;
     struct t1_code *code; /* NULL: not translated */
     uint64_t ram_offset2; /* where its only instruction goes on in another page; NO_RAM */
     struct block *hash_next;

@@ -179,7 +179,8 @@ void x_x87_mem(struct cpu *c, const struct uop *u)
 
 void thunk_fault(struct cpu *c, const struct uop *u)
 {
-    if (u == thunk_stop)
+    bool called = u == thunk_stop; /* then the caller leaves the block */
+    if (called)
         u = c->slow_uop;
     if (c->fault_signal == SIGILL)
         raise_fault(c, VEC_UD, 0);
@@ -191,5 +192,6 @@ void thunk_fault(struct cpu *c, const struct uop *u)
         x87_error(c);
     else
         raise_fault(c, c->cr4 & CR4_OSXMMEXCPT ? VEC_XM : VEC_UD, 0);
-    FAULT(c, u);
+    if (!called)
+        leave_at(c, u);
 }

@@ -14,6 +14,7 @@
 #define ARENA_BYTES MIB(64)
 #define DATA_BYTES MIB(64)
 #define CODES_MAX (1u << 18)
+#define CROSSINGS_MAX 16
 #define BLOCK_ROOM KIB(64) /* more than any one block needs, of either */
 
 /* ---- stubs ---- */
@@ -315,6 +316,17 @@ static uint64_t next_code(struct cpu *c)
     return b->code->entries[T1_ENTRY_ENV];
 }
 
+/* A check for several accesses fails where each of them would pass: better one by one, then. */
+static void note_crossing(struct cpu *c, struct block *b)
+{
+    if (b->dead || !b->code || ++b->crossings < CROSSINGS_MAX)
+        return;
+    t1_forget(c, b);
+    b->code = NULL;
+    b->no_share = true;
+    b->runs = 0;
+}
+
 uint64_t t1_miss(struct cpu *c, const struct t1_access *a, uint64_t lin)
 {
     uint64_t cr2 = c->cr2;
@@ -334,6 +346,8 @@ uint64_t t1_miss(struct cpu *c, const struct t1_access *a, uint64_t lin)
         c->vector = vector;
         c->has_error = has_error;
     }
+    if (a->shared && (lin & PAGE_MASK) + a->size > PAGE_MASK + 1)
+        note_crossing(c, a->code->block);
     c->stats[STAT_MISSES_T0]++;
     run_t0(c, a->code->block, a->index);
     return next_code(c);

@@ -58,6 +58,7 @@ struct t1_access {
     uint16_t size;
     bool write;     /* what the check asks for */
     bool own_write; /* what this instruction does */
+    bool shared;    /* the check is for others too */
     int32_t undo;   /* a jump: what RSP has moved by */
 };
 
@@ -234,6 +235,17 @@ bool t1_ea(struct t1_ctx *x, const struct x86_insn *in, struct t1_ea *ret);
 void t1_put_lea(struct t1_ctx *x, const struct t1_ea *ea, bool with_segment);
 /* The guest wrote a register (or RSP moved by a known amount): what is shared with it ends. */
 void t1_wrote(struct t1_ctx *x, unsigned reg);
+
+/* Bytes around a base register, from its present value, that a check is to cover. */
+struct t1_range {
+    int32_t lo, hi;
+    bool write;
+};
+/* Widen it by what the next instructions access around the same register (t1_share.c). */
+void t1_share(const struct t1_ctx *x, unsigned base, struct t1_range *range);
+/* ADD or SUB of a number to RSP. */
+bool t1_rsp_step(const struct x86_insn *in, int32_t *ret_step);
+bool t1_uses_vectors(const struct x86_insn *in);
 
 /* Instructions; false: leave this one to T0. */
 bool t1_move(struct t1_ctx *x, const struct x86_insn *in);

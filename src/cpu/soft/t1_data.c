@@ -47,7 +47,7 @@ static void find_operand(const struct x86_insn *in, const struct x86_operand *op
     }
 }
 
-static bool uses_vectors(const struct x86_insn *in)
+bool t1_uses_vectors(const struct x86_insn *in)
 {
     const struct x86_opinfo *info = in->info;
     return info->rm.kind >= K_XMM || info->reg.kind >= K_XMM || info->vvvv.kind >= K_XMM ||
@@ -89,6 +89,15 @@ static bool place(struct operand *ops, unsigned count, bool mem)
 }
 
 /* ---- the stack pointer ---- */
+
+/* What is shared around it moves the other way. */
+static void rsp_moved(struct t1_ctx *x, int32_t by)
+{
+    if (x->share_base != X86_RSP)
+        return;
+    x->share_lo -= by;
+    x->share_hi -= by;
+}
 
 /*
  * RSP holds the guest's, and a host may refuse to return to code whose RSP is not canonical: such
@@ -139,6 +148,7 @@ static bool data(struct t1_ctx *x, const struct x86_insn *in)
     struct host_mem m;
     struct t1_ea ea;
     bool high = false, extra = false;
+    int32_t step;
 
     if (x->b->uops[x->i].fn == x_fault || (info->attrs & ATTR_VM && in->mem) ||
         info->rm.kind == K_X87)
@@ -183,7 +193,7 @@ static bool data(struct t1_ctx *x, const struct x86_insn *in)
         break;
     }
 
-    if (uses_vectors(in))
+    if (t1_uses_vectors(in))
         need_vectors(x);
     if (in->mem) {
         if (!t1_mem(x, &ea, x86_operand_bytes(in, info->rm.size), info->rm.access & A_W, &m))
@@ -225,7 +235,10 @@ static bool data(struct t1_ctx *x, const struct x86_insn *in)
             continue;
         if (ops[i].guest >= X86_R14)
             store_gpr(x, ops[i].host, ops[i].guest);
-        t1_wrote(x, ops[i].guest);
+        if (ops[i].guest == X86_RSP && t1_rsp_step(in, &step))
+            rsp_moved(x, step);
+        else
+            t1_wrote(x, ops[i].guest);
     }
     for (unsigned n = 0; n < 4; n++)
         if (info->implied_w >> n & 1)
@@ -348,10 +361,7 @@ static bool stack_mem(struct t1_ctx *x, int32_t disp, unsigned size, bool write,
 static void move_rsp(struct t1_ctx *x, int32_t by)
 {
     put_op_mem(&x->e, 0x8d, x->code64, H_RSP, &(struct host_mem){H_RSP, H_NONE, 0, by});
-    if (x->share_base == X86_RSP) {
-        x->share_lo -= by;
-        x->share_hi -= by;
-    }
+    rsp_moved(x, by);
 }
 
 bool t1_stack_size(const struct t1_ctx *x, const struct x86_insn *in)

@@ -79,14 +79,21 @@ bool t1_mem(struct t1_ctx *x, const struct t1_ea *ea, unsigned size, bool write,
         *ret = (struct host_mem){ea->base, H_R15, 0, disp};
         return true;
     }
+    struct t1_range range = {disp, disp + (int32_t)size, write};
+    struct t1_ea at = *ea;
+    if (simple) {
+        t1_share(x, ea->base, &range);
+        at.disp = range.lo;
+    }
+    uint32_t range_bytes = (uint32_t)(range.hi - range.lo);
     t1_keep_flags(x);
     struct t1_access *a = t1_access_record(x);
-    if (!a)
-        return false;
     a->retry = emit_run(e);
-    a->size = (uint16_t)size;
-    a->write = a->own_write = write;
-    t1_put_lea(x, ea, true);
+    a->size = (uint16_t)range_bytes;
+    a->write = range.write;
+    a->own_write = write;
+    a->shared = range_bytes > size;
+    t1_put_lea(x, &at, true);
     put_op_reg(e, 0x8b, false, H_R15, H_R14);
     PUT(e, 0x41, 0xc1, 0xef, 12 - ENTRY_SHIFT); /* shr r15d */
     PUT(e, 0x41, 0x81, 0xe7);                   /* and r15d */
@@ -94,20 +101,20 @@ bool t1_mem(struct t1_ctx *x, const struct t1_ea *ea, unsigned size, bool write,
     struct host_mem tlb = CPU_FIELD(x, tlb);
     put_op_mem(e, 0x03, true, H_R15, &tlb);
     put_op_mem(e, 0x33, true, H_R14,
-               &(struct host_mem){H_R15, H_NONE, 0, write ? (int32_t)sizeof(uint64_t) : 0});
+               &(struct host_mem){H_R15, H_NONE, 0, range.write ? (int32_t)sizeof(uint64_t) : 0});
     PUT(e, 0x49, 0x81, 0xfe); /* cmp r14, 4096 - size */
-    put_le(e, PAGE_MASK + 1 - size, 4);
+    put_le(e, PAGE_MASK + 1 - range_bytes, 4);
     struct t1_cold *cold = t1_add_cold(x, COLD_MISS, put_jcc(e, CC_A, 0));
     if (cold) {
-        cold->ea = *ea;
+        cold->ea = at;
         cold->record = a;
     }
     size_t field = simple ? offsetof(struct tlb_entry, addend) : offsetof(struct tlb_entry, page);
     put_op_mem(e, 0x8b, true, H_R15, &(struct host_mem){H_R15, H_NONE, 0, (int32_t)field});
     x->share_base = simple && !x->c->soft->options.no_share ? ea->base : X86_NO_REG;
-    x->share_write = write;
-    x->share_lo = disp;
-    x->share_hi = disp + (int32_t)size;
+    x->share_write = range.write;
+    x->share_lo = range.lo;
+    x->share_hi = range.hi;
     *ret = simple ? (struct host_mem){ea->base, H_R15, 0, disp} : scratch;
     return true;
 }
