@@ -145,6 +145,7 @@ static int serve(struct session *s, const char *folder, struct error *err)
     struct fuse_args args = FUSE_ARGS_INIT(2, argv);
     fuse_set_log_func(no_log);
     struct fuse *fuse = fuse_new(&args, &operations, sizeof(operations), s);
+    fuse_opt_free_args(&args);
     int r = 0;
     if (!fuse)
         return error_set(err, -EIO, "FUSE cannot be used");

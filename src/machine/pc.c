@@ -46,64 +46,7 @@
 #define SLOT_RNG 16
 #define SLOT_BALLOON 17
 #define SLOT_CONSOLE 18
-#define ISA_IRQS 16
 #define FDC_DMA_CHANNEL 2
-
-static void irq_out(void *ctx, unsigned n, bool level)
-{
-    struct pc *pc = ctx;
-
-    if (n < ISA_IRQS)
-        i8259_set_irq(pc->pic, n, level);
-    /* Pin 2 is the clock's; IRQ 2 is the cascade and leads nowhere (ACPI 6.5, 5.2.12.5). */
-    if (n != 2)
-        ioapic_set_pin(pc->ioapic, n == 0 ? 2 : n, level);
-}
-
-void pc_irq(struct pc *pc, enum irq_source source, unsigned n, bool level)
-{
-    if (n < PC_IRQS)
-        wire_or_set(&pc->irqs[n], source, level);
-}
-
-#define SOURCE_LINE(source)                                                                        \
-    static void line_##source(void *ctx, unsigned n, bool level)                                   \
-    {                                                                                              \
-        pc_irq(ctx, source, n, level);                                                             \
-    }
-SOURCE_LINE(IRQ_FROM_ISA)
-SOURCE_LINE(IRQ_FROM_PCI)
-SOURCE_LINE(IRQ_FROM_SCI)
-SOURCE_LINE(IRQ_FROM_HPET)
-SOURCE_LINE(IRQ_FROM_TEST)
-SOURCE_LINE(IRQ_FROM_FERR)
-
-struct line pc_line(struct pc *pc, enum irq_source source, unsigned n)
-{
-    static void (*const set[])(void *ctx, unsigned n, bool level) = {
-        [IRQ_FROM_ISA] = line_IRQ_FROM_ISA,   [IRQ_FROM_PCI] = line_IRQ_FROM_PCI,
-        [IRQ_FROM_SCI] = line_IRQ_FROM_SCI,   [IRQ_FROM_HPET] = line_IRQ_FROM_HPET,
-        [IRQ_FROM_TEST] = line_IRQ_FROM_TEST, [IRQ_FROM_FERR] = line_IRQ_FROM_FERR,
-    };
-
-    return (struct line){.set = set[source], .ctx = pc, .n = n};
-}
-
-static void msi_out(void *ctx, uint64_t addr, uint32_t data)
-{
-    struct pc *pc = ctx;
-    struct engine *engine = pc->m->engine;
-
-    if (engine->ops->msi)
-        engine->ops->msi(engine, addr, data);
-    else
-        lapic_msi(pc->lapic, addr, data);
-}
-
-struct msi_sink pc_msi(struct pc *pc)
-{
-    return (struct msi_sink){.send = msi_out, .ctx = pc};
-}
 
 static void ask_reset(void *ctx)
 {
@@ -175,13 +118,6 @@ static void lapic_out_eoi(void *ctx, uint8_t vector)
     ioapic_eoi(((struct pc *)ctx)->ioapic, vector);
 }
 
-static int lapic_pic_ack(void *ctx)
-{
-    struct pc *pc = ctx;
-
-    return i8259_pending(pc->pic) ? i8259_ack(pc->pic) : -1;
-}
-
 static uint64_t lapic_tsc_to_ns(void *ctx, unsigned cpu, uint64_t tsc)
 {
     struct machine *m = ((struct pc *)ctx)->m;
@@ -205,7 +141,7 @@ static int make_lapic(struct pc *pc, struct error *err)
         .init = lapic_out_init,
         .sipi = lapic_out_sipi,
         .ioapic_eoi = lapic_out_eoi,
-        .pic_ack = lapic_pic_ack,
+        .pic_ack = pc_pic_ack,
         .tsc_to_ns = lapic_tsc_to_ns,
         .ctx = pc,
     };
@@ -844,7 +780,7 @@ int pc_new(struct machine *m, const struct machine_config *config, struct error 
     pc->config = config;
     pc->a20.out = (struct line){.set = a20_out, .ctx = pc};
     for (unsigned n = 0; n < PC_IRQS; n++)
-        pc->irqs[n].out = (struct line){.set = irq_out, .ctx = pc, .n = n};
+        pc->irqs[n].out = pc_irq_input(pc, n);
     bus_begin(m->mem);
     bus_begin(m->pio);
     r = memory_lay(pc);
@@ -951,52 +887,4 @@ void pc_retry(struct machine *m)
 void pc_flush(struct machine *m)
 {
     drives_flush(m->pc);
-}
-
-int pc_intr_ack(struct machine *m, unsigned cpu)
-{
-    struct pc *pc = m->pc;
-
-    return pc->lapic ? lapic_intr_ack(pc->lapic, cpu) : lapic_pic_ack(pc);
-}
-
-bool pc_apic_msr(struct machine *m, unsigned cpu, uint32_t msr, uint64_t *value, bool write)
-{
-    return m->pc->lapic && lapic_msr(m->pc->lapic, cpu, msr, value, write);
-}
-
-uint8_t pc_tpr_get(struct machine *m, unsigned cpu)
-{
-    return m->pc->lapic ? lapic_tpr_get(m->pc->lapic, cpu) : 0;
-}
-
-void pc_tpr_set(struct machine *m, unsigned cpu, uint8_t cr8)
-{
-    if (m->pc->lapic)
-        lapic_tpr_set(m->pc->lapic, cpu, cr8);
-}
-
-void pc_ferr(struct machine *m, bool level)
-{
-    pc_irq(m->pc, IRQ_FROM_FERR, 13, level);
-}
-
-void pc_ioapic_eoi(struct machine *m, uint8_t vector)
-{
-    ioapic_eoi(m->pc->ioapic, vector);
-}
-
-bool pc_apic_mmio(struct machine *m, unsigned cpu, uint64_t gpa, unsigned size, uint64_t *value,
-                  bool write)
-{
-    struct lapic *lapic = m->pc->lapic;
-    uint64_t offset = gpa & (LAPIC_BYTES - 1);
-
-    if (!lapic || !lapic_claims(lapic, cpu, gpa))
-        return false;
-    if (write)
-        lapic_mmio_write(lapic, cpu, offset, size, *value);
-    else
-        *value = lapic_mmio_read(lapic, cpu, offset, size);
-    return true;
 }

@@ -111,6 +111,9 @@ struct pc {
     unsigned cdrom_position; /* of PC_IDE_DRIVES */
 };
 
+/* Interrupts (pc_irq.c): where line n leads, and the 8259s' answer to an acknowledge (or -1). */
+struct line pc_irq_input(struct pc *pc, unsigned n);
+int pc_pic_ack(void *pc);
 /* Line `n` (of PC_IRQS) as driven by source; for struct line (ctx pc). */
 struct line pc_line(struct pc *pc, enum irq_source source, unsigned n);
 void pc_irq(struct pc *pc, enum irq_source source, unsigned n, bool level);
