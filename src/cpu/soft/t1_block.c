@@ -116,13 +116,37 @@ static void put_poll(struct t1_ctx *x)
         cold->record = x->code;
 }
 
+/* Are the flags that come in wanted in EFLAGS before something has to keep them in memory? */
+static bool reads_flags_first(const struct t1_ctx *x)
+{
+    for (unsigned i = 0; i < x->count && x->live[i]; i++) {
+        const struct x86_insn *in = &x->insns[i];
+        unsigned op = in->info->op;
+        if (op == X86_JCC || op == X86_CLC || op == X86_STC || op == X86_CMC || op == X86_SAHF ||
+            op == X86_LAHF)
+            return true;
+        if ((in->mem && op != X86_LEA && op != X86_NOP) || op == X86_PUSH_R || op == X86_POP_R ||
+            op == X86_PUSH_I || op == X86_LEAVE)
+            return false;
+        if (op == X86_DATA && in->info->flags != FL_NONE && in->info->flags != FL_W)
+            return true;
+    }
+    return false;
+}
+
 static void put_entries(struct t1_ctx *x)
 {
     struct emit *e = &x->e;
     struct host_mem page = CPU_FIELD(x, page);
     uint64_t *entries = x->code->entries;
-    uint8_t *over = NULL;
+    uint8_t *over = NULL, *body = NULL;
+    bool in_env = x->live[0] && !reads_flags_first(x);
 
+    if (in_env) {
+        entries[T1_ENTRY_FLAGS] = emit_run(e);
+        t1_put_save(x);
+        body = put_jmp(e, 0);
+    }
     entries[T1_ENTRY_JUMP] = emit_run(e);
     put_op_mem(e, 0x8b, true, H_R14, &(struct host_mem){H_R15, H_NONE, 0, 0});
     put_lea(e, true, H_R14, &(struct host_mem){H_R14, H_NONE, 0, -(int32_t)x->page_offset});
@@ -136,6 +160,11 @@ static void put_entries(struct t1_ctx *x)
     entries[T1_POLL_ENV] = emit_run(e);
     put_poll(x);
     entries[T1_ENTRY_ENV] = emit_run(e);
+    if (in_env) {
+        patch_rel32(body, e->run, emit_run(e));
+        x->flags = F_ENV;
+        return;
+    }
     if (x->live[0])
         t1_put_restore(x);
     else
