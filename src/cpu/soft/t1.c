@@ -484,6 +484,11 @@ bool t1_signal(struct cpu *c, int number, void *context)
     const struct t1_code *code = code_at(t, rip);
     if (!code)
         return false;
+    if (code->link) {
+        regs[REG_R14] = (greg_t)(uint64_t)code->link;
+        regs[REG_RIP] = (greg_t)t->tails[T1_STUB_LINK];
+        return true;
+    }
     unsigned i = 0;
     while (i + 1u < code->block->count && (code->at[i + 1] & ~T1_AT_FLAGS) + code->begin <= rip)
         i++;

@@ -74,6 +74,7 @@ struct t1_code {
     struct block *block;
     uint64_t entries[T1_ENTRIES]; /* run addresses */
     uint64_t begin, end;          /* run addresses of its code */
+    const struct t1_link *link;   /* it is no block's, but this jump's way through its slot */
     struct t1_link *links_in;
     /*
      * For each instruction where its code begins, from `begin`; top bit: the flags are in EFLAGS
@@ -259,7 +260,7 @@ bool t1_stack_size(const struct t1_ctx *x, const struct x86_insn *in);
 bool t1_push_scratch(struct t1_ctx *x, unsigned size);
 bool t1_has_room(struct t1 *t);
 /* Code that goes to a link's target through its jump slot: run address, 0 when there is no room. */
-uint64_t t1_put_slot_jump(struct cpu *c, const struct t1_link *link);
+uint64_t t1_put_slot_jump(struct cpu *c, struct t1_link *link);
 /* Control goes to an offset of this page, or anywhere else by a linear address in r14. */
 void t1_put_exit(struct t1_ctx *x, int64_t target);
 /* The same from COLD_JUMP. */

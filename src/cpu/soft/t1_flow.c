@@ -183,7 +183,7 @@ void t1_put_far_branch(struct t1_ctx *x, const struct t1_cold *cold)
     put_far(x, cold->target);
 }
 
-uint64_t t1_put_slot_jump(struct cpu *c, const struct t1_link *link)
+uint64_t t1_put_slot_jump(struct cpu *c, struct t1_link *link)
 {
     static __thread struct t1_ctx x;
     struct t1 *t = c->t1;
@@ -197,11 +197,14 @@ uint64_t t1_put_slot_jump(struct cpu *c, const struct t1_link *link)
     x.i = 0;
     x.e =
         (struct emit){.at = t->rw + t->used, .end = t->rw + t->used + KIB(1), .run = t->rx - t->rw};
-    uint64_t begin = emit_run(&x.e);
+    struct t1_code *code = t1_record(&x, sizeof(*code));
+    *code = (struct t1_code){.block = link->from->block, .begin = emit_run(&x.e), .link = link};
     t1_put_far_branch(&x,
                       &(struct t1_cold){.save_flags = link->save_flags, .target = link->target});
+    code->end = emit_run(&x.e);
+    t->codes[t->code_count++] = code;
     t->used = (uint32_t)align_up((uint64_t)(x.e.at - t->rw), 16);
-    return begin;
+    return code->begin;
 }
 
 /* ---- instructions ---- */

@@ -76,6 +76,29 @@ static void computes_with_x87_and_vectors(void **unused)
     rig_close(&rig);
 }
 
+/*
+ * A stack pointer that is no address must neither be changed nor end the machine: some hosts
+ * refuse to return to code that has one in RSP, at whatever instruction an interrupt finds it.
+ */
+static void keeps_a_wild_stack_pointer(void **unused)
+{
+    /* add rsp, 0x100; dec ecx; jnz back; hlt */
+    static const uint8_t code[] = {0x48, 0x81, 0xc4, 0, 1, 0, 0, 0xff, 0xc9, 0x75, 0xf5, 0xf4};
+    static const uint32_t turns = 3000000;
+    struct rig rig;
+    (void)unused;
+    rig_open(&rig, MIB(16));
+    rig_mode(&rig, 64);
+    rig_poke(&rig, 0x7000, code, sizeof(code));
+    rig.state->rip = 0x7000;
+    rig.state->gpr[X86_RSP] = 0x00007fffffff0000;
+    rig.state->gpr[X86_RCX] = turns;
+    assert_int_equal(rig_run(&rig), VCPU_EXIT_HALTED);
+    assert_int_equal(rig.state->gpr[X86_RSP], 0x00007fffffff0000 + turns * 0x100ull);
+    assert_int_equal(rig.state->gpr[X86_RCX], 0);
+    rig_close(&rig);
+}
+
 static void *kick_soon(void *vcpu)
 {
     usleep(50000);
@@ -107,10 +130,9 @@ int main(void)
     static const char *const options[] = {"t0", "runs=0", "check,runs=0"};
     int failed = 0;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sums_numbers_in_every_mode),
-        cmocka_unit_test(sees_its_own_code_change),
-        cmocka_unit_test(computes_with_x87_and_vectors),
-        cmocka_unit_test(stops_between_faults),
+        cmocka_unit_test(sums_numbers_in_every_mode),    cmocka_unit_test(sees_its_own_code_change),
+        cmocka_unit_test(computes_with_x87_and_vectors), cmocka_unit_test(stops_between_faults),
+        cmocka_unit_test(keeps_a_wild_stack_pointer),
     };
     for (unsigned i = 0; i < ARRAY_LEN(options); i++) {
         rig_options = options[i];
