@@ -211,7 +211,6 @@ struct cpu {
 
     uint64_t stats[CPU_STATS];
     struct vcpu vcpu;
-    bool running;
     _Atomic bool in_guest; /* within the block loop: requests are looked at soon */
     bool code_overflow;
     _Atomic unsigned code_lock;

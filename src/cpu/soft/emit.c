@@ -228,3 +228,10 @@ void put_insn(struct emit *e, const struct x86_insn *in, const struct host_regs 
     else if (info->imm == IMM_IZ)
         put_le(e, in->imm, in->op_bytes == 2 ? 2 : 4);
 }
+
+bool insn_uses_fpu(const struct x86_insn *in)
+{
+    const struct x86_opinfo *info = in->info;
+    return info->rm.kind >= K_XMM || info->reg.kind >= K_XMM || info->vvvv.kind >= K_XMM ||
+           info->attrs & ATTR_EMMS || (in->vex && !in->has_modrm);
+}

@@ -100,5 +100,7 @@ struct host_regs {
     const struct host_mem *mem;
 };
 void put_insn(struct emit *e, const struct x86_insn *in, const struct host_regs *r);
+/* Does it work on x87, MMX or vector registers, which must then be the guest's? */
+bool insn_uses_fpu(const struct x86_insn *in);
 
 #endif

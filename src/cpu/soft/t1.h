@@ -246,7 +246,6 @@ struct t1_range {
 void t1_share(const struct t1_ctx *x, unsigned base, struct t1_range *range);
 /* ADD or SUB of a number to RSP. */
 bool t1_rsp_step(const struct x86_insn *in, int32_t *ret_step);
-bool t1_uses_vectors(const struct x86_insn *in);
 
 /* Instructions; false: leave this one to T0. */
 bool t1_move(struct t1_ctx *x, const struct x86_insn *in);

@@ -47,13 +47,6 @@ static void find_operand(const struct x86_insn *in, const struct x86_operand *op
     }
 }
 
-bool t1_uses_vectors(const struct x86_insn *in)
-{
-    const struct x86_opinfo *info = in->info;
-    return info->rm.kind >= K_XMM || info->reg.kind >= K_XMM || info->vvvv.kind >= K_XMM ||
-           info->attrs & ATTR_EMMS || (in->vex && !in->has_modrm);
-}
-
 static void need_vectors(struct t1_ctx *x)
 {
     if (x->fpu_known)
@@ -193,7 +186,7 @@ static bool data(struct t1_ctx *x, const struct x86_insn *in)
         break;
     }
 
-    if (t1_uses_vectors(in))
+    if (insn_uses_fpu(in))
         need_vectors(x);
     if (in->mem) {
         if (!t1_mem(x, &ea, x86_operand_bytes(in, info->rm.size), info->rm.access & A_W, &m))

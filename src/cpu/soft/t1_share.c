@@ -59,7 +59,7 @@ static bool data_effect(const struct t1_ctx *x, const struct x86_insn *in, unsig
 {
     const struct x86_opinfo *info = in->info;
 
-    if (names_spare(in) || info->rm.kind == K_X87 || (t1_uses_vectors(in) && !x->fpu_known))
+    if (names_spare(in) || info->rm.kind == K_X87 || (insn_uses_fpu(in) && !x->fpu_known))
         return false;
     if (base == X86_RSP && t1_rsp_step(in, &e->step))
         return true;

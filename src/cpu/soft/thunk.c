@@ -154,13 +154,6 @@ static void put_renamed(struct emit *e, const struct x86_insn *in, const struct 
     put_insn(e, in, &r);
 }
 
-static bool uses_fpu(const struct x86_insn *in)
-{
-    const struct x86_opinfo *info = in->info;
-    return info->rm.kind >= K_XMM || info->reg.kind >= K_XMM || info->vvvv.kind >= K_XMM ||
-           info->attrs & ATTR_EMMS || (in->vex && !in->has_modrm);
-}
-
 static void generate(struct emit *e, const struct x86_insn *in)
 {
     const struct x86_opinfo *info = in->info;
@@ -182,7 +175,7 @@ static void generate(struct emit *e, const struct x86_insn *in)
     if (info->vvvv.kind == K_GPR)
         map_operand(&m, in, &info->vvvv, in->vvvv);
 
-    if (uses_fpu(in)) {
+    if (insn_uses_fpu(in)) {
         PUT(e, 0x80, 0xbf); /* cmp byte [rdi + fpu_live], 0; jne +12; mov rax, load; call rax */
         put_le(e, offsetof(struct cpu, fpu_live), 4);
         PUT(e, 0x00, 0x75, 12, 0x48, 0xb8);
