@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * 4-level paging: SDM vol. 3, 4.5-4.10: NX, SMEP, SMAP, 1 GiB pages, process-context identifiers,
- * and the canonical check.
+ * 4-level paging: SDM vol. 3, 4.5-4.10: NX, SMEP, SMAP, protection keys, 1 GiB pages,
+ * process-context identifiers, and the canonical check.
  *
  * QEMU's TCG (7.2) leaves P out of the error code when a reserved bit is set, faults a jump to a
  * non-canonical address at its target, and takes any CR3.
@@ -10,7 +10,7 @@
 
 enum { P = 1, W = 2, U = 4, A = 0x20, D = 0x40, PS = 0x80, G = 0x100 };
 #define NX (1ULL << 63)
-enum { ERR_P = 1, ERR_W = 2, ERR_U = 4, ERR_RSVD = 8, ERR_I = 16 };
+enum { ERR_P = 1, ERR_W = 2, ERR_U = 4, ERR_RSVD = 8, ERR_I = 16, ERR_PK = 32 };
 #define FLAG_AC_BIT (1ULL << 18)
 
 #define WINDOW 0x8000000000ULL /* the second entry of the top table */
@@ -182,6 +182,118 @@ static void smap(void)
     own_pages(false);
 }
 
+/* Rights of key 3: access disabled, write disabled. */
+#define KEY_AD 0x40u
+#define KEY_WD 0x80u
+#define KEY_3 (3ULL << 59)
+#define MSR_PKRS 0x6e1
+
+static uint32_t rdpkru(void)
+{
+    uint32_t rights, high;
+    asm volatile("rdpkru" : "=a"(rights), "=d"(high) : "c"(0));
+    return rights;
+}
+
+static void wrpkru(uint32_t rights)
+{
+    asm volatile("wrpkru" : : "a"(rights), "c"(0), "d"(0) : "memory");
+}
+
+static void user_write(void)
+{
+    window[0] = 0x55;
+}
+
+static void user_keys(void)
+{
+    TRY("rdpkru", : : "c"(0) : "rax", "rdx");
+    CHECK_TRAP(VEC_UD, 0);
+    cr4_set(cr4_get() | CR4_PKE);
+    CHECK(has_cpuid_bit(7, 2, 4)); /* OSPKE */
+    TRY("wrpkru", : : "a"(0), "c"(0), "d"(1));
+    CHECK_TRAP(VEC_GP, 0);
+    wrpkru(0);
+    map((uint64_t)page | P | W | U | KEY_3);
+    user_run(user_write);
+    CHECK_TRAP(VEC_LEAVE, 0);
+    wrpkru(KEY_WD);
+    CHECK_EQ(rdpkru(), KEY_WD);
+    user_run(user_read);
+    CHECK_TRAP(VEC_LEAVE, 0);
+    user_run(user_write);
+    CHECK_TRAP(VEC_PF, ERR_P | ERR_W | ERR_U | ERR_PK);
+    WRITE(); /* the kernel may: WP is clear */
+    CHECK_NO_TRAP();
+    cr0_set(cr0_get() | CR0_WP);
+    WRITE();
+    CHECK_TRAP(VEC_PF, ERR_P | ERR_W | ERR_PK);
+    cr0_set(cr0_get() & ~(word)CR0_WP);
+    wrpkru(KEY_AD);
+    READ();
+    CHECK_TRAP(VEC_PF, ERR_P | ERR_PK);
+    memcpy(page2, "\xcd\x80", 2); /* fetches know no keys */
+    map((uint64_t)page2 | P | U | KEY_3);
+    user_run(user_fetch);
+    CHECK_TRAP(VEC_LEAVE, 0);
+    map((uint64_t)page | P | W | U); /* another key */
+    READ();
+    CHECK_NO_TRAP();
+    wrpkru(0);
+    cr4_set(cr4_get() & ~(word)CR4_PKE);
+}
+
+/* XSAVE keeps PKRU as component 9, where CPUID says; XRSTOR of an image without it clears it. */
+static void saved_keys(void)
+{
+    static _Alignas(64) uint8_t area[4096];
+    uint32_t size, offset, c = 9, d;
+
+    asm volatile("cpuid" : "=a"(size), "=b"(offset), "+c"(c), "=d"(d) : "a"(0xd));
+    CHECK_EQ(size, 8);
+    CHECK(offset >= 576 && offset + size <= sizeof(area));
+    cr4_set(cr4_get() | CR4_PKE | CR4_OSFXSR | CR4_OSXSAVE);
+    asm volatile("xsetbv" : : "a"(0x201), "c"(0), "d"(0));
+    wrpkru(KEY_WD);
+    asm volatile("xsave %0" : "+m"(area) : "a"(0x200), "d"(0));
+    CHECK_EQ(*(uint32_t *)(area + offset), KEY_WD);
+    CHECK_EQ(*(uint64_t *)(area + 512), 0x200);
+    wrpkru(KEY_AD);
+    asm volatile("xrstor %0" : : "m"(area), "a"(0x200), "d"(0) : "memory");
+    CHECK_EQ(rdpkru(), KEY_WD);
+    *(uint64_t *)(area + 512) = 0;
+    asm volatile("xrstor %0" : : "m"(area), "a"(0x200), "d"(0) : "memory");
+    CHECK_EQ(rdpkru(), 0);
+    asm volatile("xsetbv" : : "a"(1), "c"(0), "d"(0));
+    cr4_set(cr4_get() & ~(word)(CR4_PKE | CR4_OSXSAVE));
+}
+
+static void supervisor_keys(void)
+{
+    own_pages(true);
+    cr4_set(cr4_get() | CR4_PKS);
+    map((uint64_t)page | P | W | KEY_3);
+    wrmsr(MSR_PKRS, KEY_WD);
+    CHECK_EQ(rdmsr(MSR_PKRS), KEY_WD);
+    READ();
+    CHECK_NO_TRAP();
+    WRITE(); /* WP is clear */
+    CHECK_NO_TRAP();
+    cr0_set(cr0_get() | CR0_WP);
+    WRITE();
+    CHECK_TRAP(VEC_PF, ERR_P | ERR_W | ERR_PK);
+    cr0_set(cr0_get() & ~(word)CR0_WP);
+    wrmsr(MSR_PKRS, KEY_AD);
+    READ();
+    CHECK_TRAP(VEC_PF, ERR_P | ERR_PK);
+    map((uint64_t)page | P | W | U | KEY_3); /* a user's page: not IA32_PKRS but PKRU */
+    READ();
+    CHECK_NO_TRAP();
+    wrmsr(MSR_PKRS, 0);
+    cr4_set(cr4_get() & ~(word)CR4_PKS);
+    own_pages(false);
+}
+
 static void giga_page(void)
 {
     uint64_t saved = my_pdpt[0];
@@ -276,6 +388,16 @@ void test_main(void)
         test("smap", smap);
     else
         test_skip("smap", "the processor has none");
+    if (has_cpuid_bit(7, 2, 3)) {
+        test("user-keys", user_keys);
+        test("saved-keys", saved_keys);
+    } else {
+        test_skip("user-keys", "the processor has none");
+    }
+    if (has_cpuid_bit(7, 2, 31))
+        test("supervisor-keys", supervisor_keys);
+    else
+        test_skip("supervisor-keys", "the processor has none");
     if (has_cpuid_bit(0x80000001, 3, 26))
         test("giga-page", giga_page);
     else

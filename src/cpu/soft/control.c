@@ -172,6 +172,7 @@ static uint64_t cr4_known(const struct cpu *c)
         {X86_FEAT_UMIP, CR4_UMIP},   {X86_FEAT_FSGSBASE, CR4_FSGSBASE},
         {X86_FEAT_PCID, CR4_PCIDE},  {X86_FEAT_XSAVE, CR4_OSXSAVE},
         {X86_FEAT_SMEP, CR4_SMEP},   {X86_FEAT_SMAP, CR4_SMAP},
+        {X86_FEAT_PKU, CR4_PKE},     {X86_FEAT_PKS, CR4_PKS},
     };
     for (unsigned i = 0; i < ARRAY_LEN(by_feature); i++)
         if (x86_has(f, by_feature[i].feature))
@@ -191,7 +192,8 @@ bool set_cr4(struct cpu *c, uint64_t v)
         c->cr0 & CR0_PG && !is_long(c) && !load_pdptes(c, c->cr3))
         return gp(c);
     c->cr4 = v;
-    if (changed & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP | CR4_SMAP | CR4_PCIDE))
+    if (changed &
+        (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP | CR4_SMAP | CR4_PCIDE | CR4_PKE | CR4_PKS))
         tlb_flush(c);
     if (changed & CR4_SMAP) /* STAC and CLAC are translated to what they do now */
         atomic_fetch_or(&c->requests, REQ_BLOCKS);
@@ -204,11 +206,31 @@ bool set_xcr0(struct cpu *c, uint64_t v)
     uint64_t known = XCR0_X87 | XCR0_SSE;
     if (x86_has(&c->soft->model.features, X86_FEAT_AVX))
         known |= XCR0_AVX;
+    if (x86_has(&c->soft->model.features, X86_FEAT_PKU))
+        known |= XCR0_PKRU;
     if (!(v & XCR0_X87) || v & ~known || (v & XCR0_AVX && !(v & XCR0_SSE)))
         return gp(c);
     c->xcr0 = v;
     cpu_update_mode(c);
     return true;
+}
+
+/* TLB entries hold what the keys allowed when they were filled. */
+static void set_keys(struct cpu *c, uint64_t *keys, uint64_t v, uint64_t enable)
+{
+    if (*keys != v && c->cr4 & enable)
+        tlb_flush(c);
+    *keys = v;
+}
+
+void set_pkru(struct cpu *c, uint32_t v)
+{
+    set_keys(c, &c->pkru, v, CR4_PKE);
+}
+
+void set_pkrs(struct cpu *c, uint32_t v)
+{
+    set_keys(c, &c->pkrs, v, CR4_PKS);
 }
 
 /* ---- instructions ---- */
@@ -388,6 +410,27 @@ void x_XSETBV(struct cpu *c, const struct uop *u)
     if (!set_xcr0(c, v))
         FAULT(c, u);
     c->rip = rip_wrap(c, next);
+}
+
+void x_RDPKRU(struct cpu *c, const struct uop *u)
+{
+    if (!(c->cr4 & CR4_PKE))
+        RAISE(c, u, VEC_UD, 0);
+    if ((uint32_t)c->gpr[X86_RCX])
+        RAISE(c, u, VEC_GP, 0);
+    c->gpr[X86_RAX] = c->pkru;
+    c->gpr[X86_RDX] = 0;
+    NEXT(c, u);
+}
+
+void x_WRPKRU(struct cpu *c, const struct uop *u)
+{
+    if (!(c->cr4 & CR4_PKE))
+        RAISE(c, u, VEC_UD, 0);
+    if ((uint32_t)c->gpr[X86_RCX] || (uint32_t)c->gpr[X86_RDX])
+        RAISE(c, u, VEC_GP, 0);
+    set_pkru(c, (uint32_t)c->gpr[X86_RAX]);
+    leave_after(c, u);
 }
 
 void x_INVLPG(struct cpu *c, const struct uop *u)

@@ -155,7 +155,7 @@ struct cpu {
     uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
     uint64_t pat, tsc_offset, tsc_aux, tsc_adjust, misc_enable, spec_ctrl;
     uint64_t mtrr_def_type, mtrr_fixed[11], mtrr_base[8], mtrr_mask[8];
-    uint64_t mcg_status;
+    uint64_t mcg_status, pkru, pkrs;
     uint64_t a20_mask; /* ~0, or without bit 20 */
 
     /* pending exception (EV_FAULT) */

@@ -36,7 +36,8 @@ static const uint8_t soft_features[] = {
     X86_FEAT_UMIP,       X86_FEAT_RDPID,      X86_FEAT_FSRM,         X86_FEAT_ARCH_CAPABILITIES,
     X86_FEAT_SYSCALL,    X86_FEAT_NX,         X86_FEAT_FXSR_OPT,     X86_FEAT_PDPE1GB,
     X86_FEAT_RDTSCP,     X86_FEAT_LM,         X86_FEAT_LAHF,         X86_FEAT_LZCNT,
-    X86_FEAT_XSAVEOPT,   X86_FEAT_XSAVEC,     X86_FEATURES,
+    X86_FEAT_XSAVEOPT,   X86_FEAT_XSAVEC,     X86_FEAT_PKU,          X86_FEAT_PKS,
+    X86_FEATURES,
 };
 
 static struct soft_engine *soft_of(struct engine *engine)

@@ -115,6 +115,9 @@ bool set_cr0(struct cpu *c, uint64_t v);
 bool set_cr3(struct cpu *c, uint64_t v);
 bool set_cr4(struct cpu *c, uint64_t v);
 bool set_xcr0(struct cpu *c, uint64_t v);
+/* Rights of protection keys: two bits a key, access and write disabled (SDM vol. 3, 4.6.2). */
+void set_pkru(struct cpu *c, uint32_t v);
+void set_pkrs(struct cpu *c, uint32_t v);
 bool msr_read(struct cpu *c, uint32_t msr, uint64_t *ret);
 bool msr_write(struct cpu *c, uint32_t msr, uint64_t v);
 uint64_t guest_tsc(const struct cpu *c);

@@ -10,8 +10,8 @@
 
 #define FXSAVE_BYTES 512u
 #define XSAVE_HEADER_BYTES 64u
-#define AVX_OFFSET 576u
-#define AVX_BYTES 256u
+#define AVX_OFFSET X86_XSAVE_AVX
+#define AVX_BYTES X86_XSAVE_AVX_BYTES
 
 /* #UD or #NM before an instruction of a unit that is off; true when it may go on. */
 static bool sse_ready(struct cpu *c, const struct uop *u)
@@ -225,12 +225,20 @@ static uint64_t in_use(const struct cpu *c)
         bv |= XCR0_SSE;
     if (!is_zero(c->xsave + AVX_OFFSET, is_code64(c) ? AVX_BYTES : AVX_BYTES / 2))
         bv |= XCR0_AVX;
+    if (c->pkru)
+        bv |= XCR0_PKRU;
     return bv;
 }
 
 static unsigned ymm_bytes(const struct cpu *c)
 {
     return is_code64(c) ? AVX_BYTES : AVX_BYTES / 2;
+}
+
+/* Where PKRU lies in an area that has these components. */
+static unsigned pkru_offset(uint64_t components, bool compact)
+{
+    return x86_xsave_bytes(components | XCR0_PKRU, compact) - X86_XSAVE_PKRU_BYTES;
 }
 
 enum xsave_form { XSAVE_PLAIN, XSAVE_OPT, XSAVE_COMPACT };
@@ -243,8 +251,7 @@ static void xsave(struct cpu *c, const struct uop *u, enum xsave_form form)
 
     if (!xsave_ready(c, u, ea))
         return;
-    unsigned total = FXSAVE_BYTES + XSAVE_HEADER_BYTES + (rfbm & XCR0_AVX ? AVX_BYTES : 0);
-    if (!area_probe(c, u, ea, total))
+    if (!area_probe(c, u, ea, x86_xsave_bytes(rfbm, compact)))
         FAULT(c, u);
     if (!compact && !area_get(c, u, ea + 512, (uint8_t *)&old_bv, 8))
         FAULT(c, u);
@@ -265,6 +272,9 @@ static void xsave(struct cpu *c, const struct uop *u, enum xsave_form form)
         ok = area_put(c, u, ea + 160, c->xsave + 160, xmm_bytes(c));
     if (ok && saves & XCR0_AVX)
         ok = area_put(c, u, ea + AVX_OFFSET, c->xsave + AVX_OFFSET, ymm_bytes(c));
+    if (ok && saves & XCR0_PKRU)
+        ok = area_put(c, u, ea + pkru_offset(rfbm, compact), (const uint8_t *)&c->pkru,
+                      X86_XSAVE_PKRU_BYTES);
     uint8_t header[16];
     le64_put(header, compact ? saves : (old_bv & ~rfbm) | saves);
     le64_put(header + 8, rfbm | 1ULL << 63);
@@ -321,6 +331,10 @@ void x_XRSTOR(struct cpu *c, const struct uop *u)
     uint8_t *ymm = c->bounce + AVX_OFFSET;
     if (rfbm & bv & XCR0_AVX && !area_get(c, u, ea + AVX_OFFSET, ymm, ymm_bytes(c)))
         FAULT(c, u);
+    uint64_t pkru = 0;
+    if (rfbm & bv & XCR0_PKRU &&
+        !area_get(c, u, ea + pkru_offset(comp, compact), (uint8_t *)&pkru, X86_XSAVE_PKRU_BYTES))
+        FAULT(c, u);
 
     fpu_save(c);
     if (rfbm & XCR0_X87) {
@@ -353,6 +367,11 @@ void x_XRSTOR(struct cpu *c, const struct uop *u)
             zero_bytes(c->xsave + AVX_OFFSET, ymm_bytes(c));
     }
     le64_put(c->xsave + 512, XCR0_X87 | XCR0_SSE | XCR0_AVX);
+    if (rfbm & XCR0_PKRU && (uint32_t)pkru != c->pkru) {
+        set_pkru(c, (uint32_t)pkru);
+        leave_after(c, u);
+        return;
+    }
     NEXT_OR_LEAVE(c, u);
 }
 

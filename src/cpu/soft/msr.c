@@ -57,6 +57,9 @@ bool msr_read(struct cpu *c, uint32_t msr, uint64_t *ret)
     case MSR_MISC_FEATURES_ENABLES:
         *ret = 0;
         return true;
+    case MSR_PKRS:
+        *ret = c->pkrs;
+        return x86_has(&c->soft->model.features, X86_FEAT_PKS);
     case MSR_FEATURE_CONTROL:
         *ret = 1; /* locked, nothing enabled */
         return true;
@@ -215,6 +218,11 @@ bool msr_write(struct cpu *c, uint32_t msr, uint64_t v)
         return true;
     case MSR_XSS:
         return v == 0;
+    case MSR_PKRS:
+        if (!x86_has(&c->soft->model.features, X86_FEAT_PKS) || v >> 32)
+            return false;
+        set_pkrs(c, (uint32_t)v);
+        return true;
     case MSR_EFER:
         return write_efer(c, v);
     case MSR_STAR:

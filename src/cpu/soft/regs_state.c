@@ -12,7 +12,8 @@
 #define SAME_FIELDS(X) \
     X(rip) X(ldtr) X(tr) X(gdtr) X(idtr) X(cr0) X(cr2) X(cr3) X(cr4) X(xcr0) X(efer) X(star) \
     X(lstar) X(cstar) X(sfmask) X(kernel_gs_base) X(sysenter_cs) X(sysenter_esp) X(sysenter_eip) \
-    X(pat) X(tsc_aux) X(tsc_adjust) X(misc_enable) X(spec_ctrl) X(mtrr_def_type) X(mcg_status)
+    X(pat) X(tsc_aux) X(tsc_adjust) X(misc_enable) X(spec_ctrl) X(mtrr_def_type) X(mcg_status) \
+    X(pkru) X(pkrs)
 /* clang-format on */
 
 void soft_get_state(struct cpu *c, struct x86_state *s)

@@ -147,6 +147,21 @@ static bool is_canonical(uint64_t lin)
 }
 
 /*
+ * Protection keys of 64-bit mode (SDM vol. 3, 4.6.2): whether data on a page may be read and
+ * written, as far as its key goes.
+ */
+static void key_rights(const struct cpu *c, uint64_t leaf, bool user, bool user_page,
+                       bool *ret_read, bool *ret_write)
+{
+    *ret_read = *ret_write = true;
+    if (!is_long(c) || !(c->cr4 & (user_page ? CR4_PKE : CR4_PKS)))
+        return;
+    uint64_t rights = (user_page ? c->pkru : c->pkrs) >> (2 * (leaf >> PTE_KEY_SHIFT & 15));
+    *ret_read = !(rights & 1);
+    *ret_write = *ret_read && (!(rights & 2) || (!user && !(c->cr0 & CR0_WP)));
+}
+
+/*
  * Translate; false: a fault is pending. `user` is the privilege of the access. On success the
  * accessed bits are set, and D too for a write.
  */
@@ -196,14 +211,20 @@ again:;
     bool user_page = perms & PTE_U, write = access & ACC_WRITE;
     bool may_write = perms & PTE_W || (!user && !(c->cr0 & CR0_WP));
     bool denied = (user && !user_page) || (write && !may_write);
+    bool key_reads, key_writes;
+    uint32_t key_fault = 0;
+
+    key_rights(c, leaf, user, user_page, &key_reads, &key_writes);
     if (access & ACC_FETCH) {
         denied |= nx && c->efer & EFER_NXE;
         denied |= !user && user_page && c->cr4 & CR4_SMEP;
     } else if (!user && user_page && c->cr4 & CR4_SMAP) {
         denied |= access & ACC_SYSTEM || !(c->eflags & FL_AC);
     }
-    if (denied)
-        return walk_fault(c, lin, access, user, PF_P);
+    if (!(access & ACC_FETCH) && !(write ? key_writes : key_reads))
+        key_fault = PF_PK;
+    if (denied || key_fault)
+        return walk_fault(c, lin, access, user, PF_P | key_fault);
 
     for (unsigned l = top; l > level; l--)
         if (!set_bits(c, levels[l].host, bytes, levels[l].entry, PTE_A))
@@ -219,7 +240,7 @@ again:;
             frame |= (leaf & 0x1fe000) << 19; /* PSE-36 */
     }
     ret->gpa = (frame & ~page_mask) | (lin & page_mask);
-    ret->writable = may_write && (write || leaf & PTE_D);
+    ret->writable = may_write && key_writes && (write || leaf & PTE_D);
     ret->large = level > 1;
     ret->huge = level > 2;
     ret->global = leaf & PTE_G && c->cr4 & CR4_PGE;

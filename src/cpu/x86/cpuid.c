@@ -59,6 +59,7 @@ static const uint8_t own_features[] = {
     X86_FEAT_SYSCALL,    X86_FEAT_NX,         X86_FEAT_PDPE1GB,
     X86_FEAT_RDTSCP,     X86_FEAT_LM,         X86_FEAT_LAHF,
     X86_FEAT_FPU_CS_DS,  X86_FEAT_UMIP,       X86_FEAT_HTT,
+    X86_FEAT_PKU,        X86_FEAT_PKS,
 };
 
 void x86_model_init(struct x86_model *model, const uint8_t *engine_features, uint64_t tsc_hz,
@@ -135,27 +136,40 @@ static struct x86_cpuid_regs leaf_b(const struct x86_model *m, const struct x86_
     return r;
 }
 
+unsigned x86_xsave_bytes(uint64_t components, bool compact)
+{
+    if (!(components & XCR0_PKRU))
+        return components & XCR0_AVX ? X86_XSAVE_AVX + X86_XSAVE_AVX_BYTES : X86_XSAVE_AVX;
+    return X86_XSAVE_PKRU_BYTES +
+           (compact && !(components & XCR0_AVX) ? X86_XSAVE_AVX : X86_XSAVE_PKRU);
+}
+
 static struct x86_cpuid_regs leaf_d(const struct x86_model *m, const struct x86_cpuid_env *env,
                                     uint32_t subleaf)
 {
-    bool avx = x86_has(&m->features, X86_FEAT_AVX);
+    bool avx = x86_has(&m->features, X86_FEAT_AVX), pku = x86_has(&m->features, X86_FEAT_PKU);
+    uint64_t all = XCR0_X87 | XCR0_SSE | (avx ? XCR0_AVX : 0) | (pku ? XCR0_PKRU : 0);
     struct x86_cpuid_regs r = {0};
 
     if (!x86_has(&m->features, X86_FEAT_XSAVE))
         return r;
     switch (subleaf) {
     case 0:
-        r.eax = XCR0_X87 | XCR0_SSE | (avx ? XCR0_AVX : 0);
-        r.ebx = env->xcr0 & XCR0_AVX ? 832 : 576;
-        r.ecx = avx ? 832 : 576;
+        r.eax = (uint32_t)all;
+        r.ebx = x86_xsave_bytes(env->xcr0, false);
+        r.ecx = x86_xsave_bytes(all, false);
         break;
     case 1:
         r.eax = m->features.words[W_D1_EAX];
-        r.ebx = env->xcr0 & XCR0_AVX ? 832 : 576;
+        r.ebx = x86_xsave_bytes(env->xcr0, true);
         break;
     case 2:
-        r.eax = avx ? 256 : 0;
-        r.ebx = avx ? 576 : 0;
+        r.eax = avx ? X86_XSAVE_AVX_BYTES : 0;
+        r.ebx = avx ? X86_XSAVE_AVX : 0;
+        break;
+    case 9:
+        r.eax = pku ? X86_XSAVE_PKRU_BYTES : 0;
+        r.ebx = pku ? X86_XSAVE_PKRU : 0;
         break;
     }
     return r;
@@ -208,6 +222,8 @@ struct x86_cpuid_regs x86_cpuid(const struct x86_model *m, const struct x86_cpui
         if (subleaf == 0) {
             r.ebx = words[W_7_EBX];
             r.ecx = words[W_7_ECX];
+            if (env->cr4 & CR4_PKE)
+                r.ecx |= 1u << x86_feature_places[X86_FEAT_OSPKE].bit;
             r.edx = words[W_7_EDX];
             if (x86_has(&m->features, X86_FEAT_ARCH_CAPABILITIES))
                 r.edx |= 1u << 26 | 1u << 31; /* SPEC_CTRL, SSBD: storage only */

@@ -44,6 +44,14 @@ void x86_model_init(struct x86_model *model, const uint8_t *engine_features, uin
 struct x86_cpuid_regs x86_cpuid(const struct x86_model *model, const struct x86_cpuid_env *env,
                                 uint32_t leaf, uint32_t subleaf);
 
+/* Places of the components behind the header in an XSAVE area of standard format (leaf 0xd). */
+#define X86_XSAVE_AVX 576u
+#define X86_XSAVE_AVX_BYTES 256u
+#define X86_XSAVE_PKRU (X86_XSAVE_AVX + X86_XSAVE_AVX_BYTES)
+#define X86_XSAVE_PKRU_BYTES 8u
+/* Bytes of the XSAVE area that these components (bits of XCR0) need. */
+unsigned x86_xsave_bytes(uint64_t components, bool compact);
+
 /* IA32_ARCH_CAPABILITIES of the model. */
 #define X86_ARCH_CAPABILITIES                                                                      \
     (1u << 0 /* RDCL_NO */ | 1u << 1 /* IBRS_ALL */ | 1u << 3 /* SKIP_L1DFL_VMENTRY */ |           \

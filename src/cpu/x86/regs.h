@@ -61,6 +61,8 @@
 #define CR4_OSXSAVE 0x40000u
 #define CR4_SMEP 0x100000u
 #define CR4_SMAP 0x200000u
+#define CR4_PKE 0x400000u
+#define CR4_PKS 0x1000000u
 
 /* EFER */
 #define EFER_SCE 0x1u
@@ -72,6 +74,7 @@
 #define XCR0_X87 0x1u
 #define XCR0_SSE 0x2u
 #define XCR0_AVX 0x4u
+#define XCR0_PKRU 0x200u
 
 /* DR6, DR7 */
 #define DR6_FIXED 0xffff0ff0u
@@ -89,12 +92,14 @@
 #define PTE_D 0x40u
 #define PTE_PS 0x80u
 #define PTE_G 0x100u
+#define PTE_KEY_SHIFT 59 /* protection key, four bits */
 #define PTE_NX (1ULL << 63)
 #define PF_P 0x1u
 #define PF_W 0x2u
 #define PF_U 0x4u
 #define PF_RSVD 0x8u
 #define PF_I 0x10u
+#define PF_PK 0x20u
 
 /* Segment attributes as struct x86_segment.attr holds them */
 #define SEG_TYPE 0x000fu
@@ -180,6 +185,7 @@ enum x86_msr {
     MSR_TSC_DEADLINE = 0x6e0,
     MSR_X2APIC_FIRST = 0x800,
     MSR_X2APIC_LAST = 0x8ff,
+    MSR_PKRS = 0x6e1,
     MSR_XSS = 0xda0,
 };
 #define APIC_BASE_ENABLE 0x800u

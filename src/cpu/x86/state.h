@@ -58,6 +58,7 @@ struct x86_state {
     uint64_t efer, star, lstar, cstar, sfmask, kernel_gs_base;
     uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
     uint64_t pat, tsc, tsc_aux, tsc_adjust, misc_enable, spec_ctrl;
+    uint64_t pkru, pkrs; /* rights of protection keys: user pages, supervisor pages */
     uint64_t mtrr_def_type, mtrr_fixed[11], mtrr_base[8], mtrr_mask[8];
     uint64_t mcg_status;
     uint32_t activity;     /* enum x86_activity */

@@ -87,8 +87,11 @@ enum {
     CR4_UMIP = 0x800,
     CR4_FSGSBASE = 0x10000,
     CR4_PCIDE = 0x20000,
+    CR4_OSXSAVE = 0x40000,
     CR4_SMEP = 0x100000,
-    CR4_SMAP = 0x200000
+    CR4_SMAP = 0x200000,
+    CR4_PKE = 0x400000,
+    CR4_PKS = 0x1000000
 };
 enum {
     FLAG_CF = 1,
