@@ -200,6 +200,9 @@ struct cpu {
     struct block_cache *blocks;
     struct tlb_state *tlbs;
     struct bus_view *view;
+    /* The range of RAM that was looked up last: [ram_gpa, ram_gpa + ram_bytes). */
+    uint64_t ram_gpa, ram_bytes;
+    uint8_t *ram_host;
     struct soft_engine *soft;
     const struct cpu_host *host;
     struct check *check; /* NULL: both tiers are not compared (check.h) */

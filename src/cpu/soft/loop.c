@@ -142,6 +142,7 @@ static void take_maintenance(struct cpu *c)
         fpu_save(c);
         bus_view_put(c->view);
         c->view = bus_view_get(c->soft->engine.config.mem);
+        c->ram_bytes = 0;
         c->a20_mask = c->soft->a20 ? ~0ULL : ~(1ULL << 20);
         tlb_flush(c);
         atomic_fetch_or(&c->requests, REQ_CODE); /* what was mapped may be gone */

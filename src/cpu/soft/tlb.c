@@ -23,16 +23,29 @@ struct walk {
 
 /* ---- physical access ---- */
 
+static uint8_t *find_host(struct cpu *c, uint64_t gpa, unsigned size, bool write)
+{
+    const struct bus_range *range = bus_view_find(c->view, gpa);
+    if (!range || range->region->kind == REGION_IO)
+        return NULL;
+    uint8_t *host = c->soft->ram->host + range->region->ram_offset + range->region_offset;
+    if (range->region->kind == REGION_RAM) {
+        c->ram_gpa = range->base;
+        c->ram_bytes = range->end - range->base + 1;
+        c->ram_host = host;
+    } else if (write) {
+        return NULL;
+    }
+    return gpa + size - 1 > range->end ? NULL : host + (gpa - range->base);
+}
+
 static uint8_t *phys_host(struct cpu *c, uint64_t gpa, unsigned size, bool write)
 {
-    const struct bus_range *range = bus_view_find(c->view, gpa & c->a20_mask);
     gpa &= c->a20_mask;
-    if (!range || range->region->kind == REGION_IO || gpa + size - 1 > range->end)
-        return NULL;
-    if (write && range->region->kind != REGION_RAM)
-        return NULL;
-    return c->soft->ram->host + range->region->ram_offset + range->region_offset +
-           (gpa - range->base);
+    uint64_t at = gpa - c->ram_gpa;
+    if (LIKELY(at < c->ram_bytes && size <= c->ram_bytes - at))
+        return c->ram_host + at;
+    return find_host(c, gpa, size, write);
 }
 
 static void note_write(struct cpu *c, const uint8_t *host, uint64_t len_bytes)
@@ -92,8 +105,10 @@ static bool walk_fault(struct cpu *c, uint64_t lin, unsigned access, bool user, 
 
 static uint64_t read_entry(struct cpu *c, uint64_t at, unsigned bytes, uint8_t **ret_host)
 {
-    uint8_t *host = phys_host(c, at, bytes, false);
-    *ret_host = phys_host(c, at, bytes, true);
+    uint8_t *host = phys_host(c, at, bytes, true);
+    *ret_host = host;
+    if (!host)
+        host = phys_host(c, at, bytes, false);
     if (!host)
         return out_mmio_read(c, at & c->a20_mask, bytes);
     return bytes == 8 ? *(volatile uint64_t *)host : *(volatile uint32_t *)host;
@@ -265,7 +280,7 @@ static bool watched(const struct cpu *c, uint64_t page)
     return false;
 }
 
-static void list_entry(struct tlb_table *t, unsigned index, bool local)
+static void list_known(struct tlb_table *t, unsigned index, bool local)
 {
     if (t->listed[index] >> local & 1)
         return;
@@ -281,7 +296,7 @@ static bool may_store_unseen(struct cpu *c, const uint8_t *host_page)
     return !(flags & RAM_CODE) && (flags & RAM_DIRTY_ALL) == RAM_DIRTY_ALL;
 }
 
-static void fill(struct cpu *c, struct tlb_table *t, uint64_t lin, bool write, bool writable,
+static void fill(struct cpu *c, struct tlb_table *t, uint64_t lin, bool writable,
                  uint8_t *host_page)
 {
     unsigned index = tlb_index(lin);
@@ -295,52 +310,68 @@ static void fill(struct cpu *c, struct tlb_table *t, uint64_t lin, bool write, b
         return;
     }
     e->tag[0] = page;
-    if ((write || writable) && may_store_unseen(c, host_page) &&
+    if (writable && may_store_unseen(c, host_page) &&
         (LIKELY(c->check == NULL) || check_may_store(c->check, e, host_page)))
         e->tag[1] = page;
 }
 
-/*
- * Translate one page's worth of access and put the result into the TLB. *ret_host is the byte's
- * host address, NULL when it is not plain memory (then *ret_gpa counts).
- */
-static bool translate(struct cpu *c, uint64_t lin, unsigned access, uint8_t **ret_host,
-                      uint64_t *ret_gpa)
+/* Walk, and note what was found. NULL: a fault is pending. */
+static struct tlb_known *learn(struct cpu *c, struct tlb_table *t, struct tlb_known *known,
+                               uint64_t lin, unsigned access)
 {
     bool write = access & ACC_WRITE;
-    bool user = c->cpl == 3 && !(access & ACC_SYSTEM);
-    struct tlb_table *t = table_of(c, access);
-    unsigned index = tlb_index(lin);
-    struct tlb_known *known = &t->known[index];
-    uint64_t page = lin & ~PAGE_MASK, kind = write ? TLB_KNOWN_WRITE : TLB_KNOWN_READ;
     struct walk w;
 
-    if ((known->page & ~PAGE_MASK) == page && known->page & kind) {
-        w = (struct walk){.gpa = known->gpa | (lin & PAGE_MASK)};
-    } else {
-        if (!walk(c, lin, access, user, &w))
-            return false;
-        if (w.large)
-            c->tlbs->large[tlb_half(lin)][(lin >> 27) & 63] |= 3ULL
-                                                               << ((lin >> 21) & 62); /* 4 MiB */
-        if (w.huge)
-            c->tlbs->huge[tlb_half(lin)][(lin >> 36) & 63] |= 1ULL << ((lin >> 30) & 63);
-        list_entry(t, index, !w.global);
-        if ((known->page & ~PAGE_MASK) != page)
-            known->page = page;
-        known->page |= kind | (w.writable ? TLB_KNOWN_WRITE : 0);
-        known->gpa = w.gpa & ~PAGE_MASK;
-    }
+    if (!walk(c, lin, access, c->cpl == 3 && !(access & ACC_SYSTEM), &w))
+        return NULL;
+    if (w.large)
+        c->tlbs->large[tlb_half(lin)][(lin >> 27) & 63] |= 3ULL << ((lin >> 21) & 62); /* 4 MiB */
+    if (w.huge)
+        c->tlbs->huge[tlb_half(lin)][(lin >> 36) & 63] |= 1ULL << ((lin >> 30) & 63);
+    list_known(t, (unsigned)(known - t->known), !w.global);
+    if (known->page && (known->page ^ lin) & ~PAGE_MASK)
+        tlb_drop_known(t, known);
+    uint64_t gpa = w.gpa & c->a20_mask & ~PAGE_MASK, had = known->page & PAGE_MASK;
+    uint8_t *host = phys_host(c, gpa, PAGE_MASK + 1, true);
+    known->page = (lin & ~PAGE_MASK) | (had & ~(uint64_t)TLB_KNOWN_RAM) |
+                  (write ? TLB_KNOWN_WRITE : TLB_KNOWN_READ) | (w.writable ? TLB_KNOWN_WRITE : 0) |
+                  (host ? TLB_KNOWN_RAM : 0);
+    known->where = host ? (uint64_t)host : gpa;
+    return known;
+}
 
-    uint64_t gpa = w.gpa & c->a20_mask;
-    uint8_t *host = phys_host(c, gpa & ~PAGE_MASK, PAGE_MASK + 1, write);
-    *ret_gpa = gpa;
-    if (!host) {
-        *ret_host = phys_host(c, gpa, 1, write);
+/* Where an access goes, or the part of it that lies in one page. */
+struct piece {
+    uint8_t *host; /* of the first byte; NULL: not plain memory, then gpa counts */
+    bool whole;    /* all of its page is plain memory */
+    uint64_t gpa;  /* unless whole */
+    unsigned size;
+};
+
+/* Translate one page's worth of access and put the result into the TLB. */
+static bool translate(struct cpu *c, uint64_t lin, unsigned access, struct piece *ret)
+{
+    bool write = access & ACC_WRITE;
+    struct tlb_table *t = table_of(c, access);
+    struct tlb_known *known = &t->known[tlb_known_index(lin)];
+    uint64_t kind = write ? TLB_KNOWN_WRITE : TLB_KNOWN_READ;
+
+    if (((known->page ^ lin) & ~PAGE_MASK || !(known->page & kind)) &&
+        !learn(c, t, known, lin, access))
+        return false;
+    if (LIKELY(known->page & TLB_KNOWN_RAM)) {
+        uint8_t *page = (uint8_t *)known->where;
+        ret->host = page + (lin & PAGE_MASK);
+        ret->whole = true;
+        fill(c, t, lin, known->page & TLB_KNOWN_WRITE, page);
         return true;
     }
-    *ret_host = host + (lin & PAGE_MASK);
-    fill(c, t, lin, write, known->page & TLB_KNOWN_WRITE && phys_host(c, gpa, 1, true), host);
+    uint8_t *page = write ? NULL : phys_host(c, known->where, PAGE_MASK + 1, false);
+    ret->whole = page;
+    ret->gpa = known->where | (lin & PAGE_MASK);
+    ret->host = page ? page + (lin & PAGE_MASK) : phys_host(c, ret->gpa, 1, write);
+    if (page)
+        fill(c, t, lin, false, page);
     return true;
 }
 
@@ -363,12 +394,6 @@ static void check_watch(struct cpu *c, uint64_t lin, unsigned size, bool write)
 
 /* ---- slow access ---- */
 
-struct piece {
-    uint8_t *host;
-    uint64_t gpa;
-    unsigned size;
-};
-
 /* One or two pieces, both translated before anything is touched. */
 static bool split(struct cpu *c, uint64_t lin, unsigned size, unsigned access, struct piece *p,
                   unsigned *ret_count)
@@ -377,14 +402,14 @@ static bool split(struct cpu *c, uint64_t lin, unsigned size, unsigned access, s
     *ret_count = first < size ? 2 : 1;
     p[0].size = first;
     p[1].size = size - first;
-    if (!translate(c, lin, access, &p[0].host, &p[0].gpa))
+    if (!translate(c, lin, access, &p[0]))
         return false;
     if (first == size)
         return true;
     uint64_t next = lin + first;
     if (!is_code64(c))
         next = (uint32_t)next;
-    return translate(c, next, access, &p[1].host, &p[1].gpa);
+    return translate(c, next, access, &p[1]);
 }
 
 /* Bytes of the next access to a device: whole when the size is one that devices have. */
@@ -422,7 +447,7 @@ static void device_write(struct cpu *c, uint64_t gpa, const uint8_t *buf, unsign
 /* Memory that does not fill its page's region (a device's window may be small) goes by pieces. */
 static bool is_memory(struct cpu *c, const struct piece *p, bool write)
 {
-    return p->host && phys_host(c, p->gpa, p->size, write);
+    return p->host && (p->whole || phys_host(c, p->gpa, p->size, write));
 }
 
 bool slow_read(struct cpu *c, uint64_t lin, void *buf, unsigned size, unsigned access)
@@ -514,12 +539,9 @@ bool probe_read(struct cpu *c, uint64_t lin, unsigned size, unsigned access)
 
 void *slow_host(struct cpu *c, uint64_t lin, unsigned size, unsigned access)
 {
-    uint8_t *host;
-    uint64_t gpa;
+    struct piece p;
 
-    if ((lin & PAGE_MASK) + size > PAGE_MASK + 1)
-        return NULL;
-    if (!translate(c, lin, access, &host, &gpa))
+    if ((lin & PAGE_MASK) + size > PAGE_MASK + 1 || !translate(c, lin, access, &p))
         return NULL;
     /* Only what the TLB now answers by itself: nothing watched, no code, no device. */
     return tlb_hit(table_of(c, access), lin, size, access & ACC_WRITE);

@@ -27,21 +27,28 @@ struct tlb_entry {
     uint64_t page;   /* host address of the page */
 };
 
-/* A translation that an entry may not give out (device, code, watched): saves the next walk. */
+/*
+ * A translation, whether or not an entry gives it out (device, code, watched, or another page has
+ * taken the entry): saves the walk. Every entry has its translation here too.
+ */
 struct tlb_known {
-    uint64_t page; /* linear page, with TLB_KNOWN_READ and TLB_KNOWN_WRITE; 0: none */
-    uint64_t gpa;
+    uint64_t page;  /* linear page, with TLB_KNOWN_…; 0: none */
+    uint64_t where; /* TLB_KNOWN_RAM: the host address of the page, else its physical one */
 };
 #define TLB_KNOWN_READ 1u
 #define TLB_KNOWN_WRITE 2u
+#define TLB_KNOWN_RAM 4u /* the page is plain memory, all of it */
+
+#define TLB_KNOWN_BITS 12
+#define TLB_KNOWN (1u << TLB_KNOWN_BITS)
 
 struct tlb_table {
     struct tlb_entry entries[TLB_ENTRIES];
-    struct tlb_known known[TLB_ENTRIES];
-    /* Indices in use: filled from global pages [0] and from others [1]; listed: bits by list. */
-    uint16_t list[2][TLB_ENTRIES];
+    struct tlb_known known[TLB_KNOWN];
+    /* What is known, by index: of global pages [0] and of others [1]; listed: bits by list. */
+    uint16_t list[2][TLB_KNOWN];
     unsigned list_count[2];
-    uint8_t listed[TLB_ENTRIES];
+    uint8_t listed[TLB_KNOWN];
     /* Where code was fetched from: a filter by page number, and what names these translations. */
     uint64_t fetched[64];
     uint64_t space;
@@ -73,6 +80,13 @@ static inline unsigned tlb_half(uint64_t lin)
 static inline unsigned tlb_index(uint64_t lin)
 {
     return (unsigned)(lin >> 12) & (TLB_ENTRIES - 1);
+}
+
+/* Pages that share an entry because they lie a power of two apart do not share this. */
+static inline unsigned tlb_known_index(uint64_t lin)
+{
+    return (unsigned)(lin >> 12 ^ lin >> (12 + TLB_INDEX_BITS) ^ lin >> (13 + 2 * TLB_INDEX_BITS)) &
+           (TLB_KNOWN - 1);
 }
 
 /* A tag that no address with this index has. */
@@ -131,6 +145,8 @@ struct fetch_page {
 /* Translate a linear page for fetching. False: a fault is pending. */
 bool fetch_translate(struct cpu *c, uint64_t lin, struct fetch_page *ret_page);
 
+/* Drop one translation of a table. */
+void tlb_drop_known(struct tlb_table *t, struct tlb_known *known);
 /* Drop all translations, those of one page, or those of one PCID that are not global. */
 void tlb_flush(struct cpu *c);
 void tlb_flush_page(struct cpu *c, uint64_t lin);

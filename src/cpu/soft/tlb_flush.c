@@ -14,17 +14,22 @@ static void new_space(struct cpu *c, struct tlb_table *t)
     zero_bytes(t->fetched, sizeof(t->fetched));
 }
 
-static void drop_entry(struct tlb_table *t, unsigned index)
+void tlb_drop_known(struct tlb_table *t, struct tlb_known *known)
 {
-    t->entries[index].tag[0] = t->entries[index].tag[1] = tlb_no_tag(index);
-    t->known[index].page = 0;
+    uint64_t page = known->page & ~PAGE_MASK;
+    unsigned index = tlb_index(page);
+    struct tlb_entry *e = &t->entries[index];
+
+    if (e->tag[0] == page || e->tag[1] == page)
+        e->tag[0] = e->tag[1] = tlb_no_tag(index);
+    known->page = 0;
 }
 
 static void drop_list(struct tlb_table *t, unsigned list)
 {
     for (unsigned i = 0; i < t->list_count[list]; i++) {
         unsigned index = t->list[list][i];
-        drop_entry(t, index);
+        tlb_drop_known(t, &t->known[index]);
         t->listed[index] &= (uint8_t) ~(1u << list);
     }
     t->list_count[list] = 0;
@@ -36,26 +41,23 @@ static void drop_table(struct tlb_table *t)
     drop_list(t, 1);
 }
 
-static bool has_page(const struct tlb_table *t, unsigned index, uint64_t page, uint64_t bytes)
+static void drop_if_in(struct tlb_table *t, unsigned index, uint64_t lin, uint64_t bytes)
 {
-    const struct tlb_entry *e = &t->entries[index];
-    uint64_t mask = ~(bytes - 1), known = t->known[index].page;
-    return ((e->tag[0] ^ page) & mask) == 0 || ((e->tag[1] ^ page) & mask) == 0 ||
-           (known && ((known ^ page) & mask) == 0);
+    struct tlb_known *known = &t->known[index];
+    if (known->page && ((known->page ^ lin) & ~(bytes - 1)) == 0)
+        tlb_drop_known(t, known);
 }
 
 /* Forget what lies in the region of so many bytes around lin. */
 static void drop_region(struct tlb_table *t, uint64_t lin, uint64_t bytes)
 {
     if (bytes == PAGE_MASK + 1) {
-        if (has_page(t, tlb_index(lin), lin, bytes))
-            drop_entry(t, tlb_index(lin));
+        drop_if_in(t, tlb_known_index(lin), lin, bytes);
         return;
     }
     for (unsigned list = 0; list < 2; list++)
         for (unsigned i = 0; i < t->list_count[list]; i++)
-            if (has_page(t, t->list[list][i], lin, bytes))
-                drop_entry(t, t->list[list][i]);
+            drop_if_in(t, t->list[list][i], lin, bytes);
 }
 
 /* May code have been fetched from the region? */
@@ -203,7 +205,7 @@ static void protect(struct tlb_table *t, const uint8_t *host_page)
 {
     for (unsigned list = 0; list < 2; list++)
         for (unsigned i = 0; i < t->list_count[list]; i++) {
-            unsigned index = t->list[list][i];
+            unsigned index = tlb_index(t->known[t->list[list][i]].page);
             if (t->entries[index].page == (uint64_t)host_page)
                 t->entries[index].tag[1] = tlb_no_tag(index);
         }
