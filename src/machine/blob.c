@@ -7,7 +7,21 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+
+uint8_t *blob_alloc(size_t len_bytes)
+{
+    void *data = NULL;
+
+    if (len_bytes < MIB(2))
+        return malloc(len_bytes + 1);
+    /* A kernel and its initrd are thousands of pages: one fault for 512 of them is enough. */
+    if (posix_memalign(&data, MIB(2), len_bytes + 1))
+        return NULL;
+    (void)madvise(data, len_bytes, MADV_HUGEPAGE);
+    return data;
+}
 
 int blob_read(struct blob *blob, const char *path, uint64_t limit_bytes, struct error *err)
 {
@@ -23,7 +37,7 @@ int blob_read(struct blob *blob, const char *path, uint64_t limit_bytes, struct 
     if ((uint64_t)st.st_size > limit_bytes)
         return error_set(err, -EFBIG, "%s: %lld bytes are more than the %llu that fit", path,
                          (long long)st.st_size, (unsigned long long)limit_bytes);
-    data = malloc((size_t)st.st_size + 1);
+    data = blob_alloc((size_t)st.st_size);
     if (!data)
         return error_set(err, -ENOMEM, "%s: out of memory", path);
     while (len < (size_t)st.st_size) {

@@ -47,7 +47,7 @@ extern const uint8_t boot_linux_rom[], boot_linux_rom_end[];
 
 static int part_set(struct pc *pc, enum part part, const void *data, size_t len)
 {
-    uint8_t *copy = malloc(len + 1);
+    uint8_t *copy = blob_alloc(len);
 
     if (!copy)
         return -ENOMEM;

@@ -148,5 +148,7 @@ int boot_apply(struct pc *pc);
 /* A whole file; names it in the error. limit_bytes: larger ones are refused. */
 int blob_read(struct blob *blob, const char *path, uint64_t limit_bytes, struct error *err);
 void blob_done(struct blob *blob);
+/* Room for a blob's data and a zero behind it, for blob_done() to free. NULL: out of memory. */
+uint8_t *blob_alloc(size_t len_bytes);
 
 #endif

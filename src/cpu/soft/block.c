@@ -10,7 +10,7 @@
 #include "cpu/soft/thunk.h"
 
 #define ARENA_BYTES MIB(64)
-#define HASH_SLOTS 65536u
+#define HASH_SLOTS (1u << 18)
 #define GRANULE_SHIFT 6
 #define SCRATCH_UOPS 4
 
@@ -27,7 +27,7 @@ struct block_cache {
 static unsigned hash_of(uint64_t ram_offset, uint32_t mode)
 {
     uint64_t h = (ram_offset ^ (uint64_t)mode << 40) * 0x9e3779b97f4a7c15ULL;
-    return (unsigned)(h >> 48) & (HASH_SLOTS - 1);
+    return (unsigned)(h >> 40) & (HASH_SLOTS - 1);
 }
 
 static void *map_zeroed(uint64_t bytes)
@@ -46,6 +46,8 @@ int block_cache_new(struct cpu *c)
     bc->page_count = c->soft->ram->size_bytes >> RAM_PAGE_SHIFT;
     bc->pages = map_zeroed(bc->page_count * sizeof(bc->pages[0]));
     bc->arena = map_zeroed(ARENA_BYTES);
+    if (bc->arena) /* it fills from its start */
+        (void)madvise(bc->arena, ARENA_BYTES, MADV_HUGEPAGE);
     c->jumps = map_zeroed(JUMP_SLOTS * sizeof(c->jumps[0]));
     return bc->pages && bc->arena && c->jumps ? 0 : -ENOMEM;
 }

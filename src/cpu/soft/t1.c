@@ -16,6 +16,7 @@
 #define CODES_MAX (1u << 18)
 #define CROSSINGS_MAX 16
 #define BLOCK_ROOM KIB(64) /* more than any one block needs, of either */
+#define POPULATE_BYTES KIB(512)
 
 /* ---- stubs ---- */
 
@@ -192,6 +193,7 @@ int t1_new(struct cpu *c)
     if (mmap(rx, ARENA_BYTES, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED)
         return -errno;
     t->data = t->rx + ARENA_BYTES;
+    (void)madvise(t->data, DATA_BYTES, MADV_HUGEPAGE);
     make_stubs(c);
     return 0;
 }
@@ -220,10 +222,20 @@ void t1_reset(struct cpu *c)
     t1_no_link(c);
 }
 
+/* Pages in larger numbers than one a fault. A kernel before 5.14 has no such advice: it faults. */
+static void populate(struct t1 *t)
+{
+    (void)madvise(t->rw + t->populated, POPULATE_BYTES, MADV_POPULATE_WRITE);
+    (void)madvise(t->rx + t->populated, POPULATE_BYTES, MADV_POPULATE_READ);
+    t->populated += POPULATE_BYTES;
+}
+
 bool t1_has_room(struct t1 *t)
 {
     t->full |= t->used + BLOCK_ROOM > ARENA_BYTES || t->data_used + BLOCK_ROOM > DATA_BYTES ||
                t->code_count == CODES_MAX;
+    if (!t->full && t->used + BLOCK_ROOM > t->populated)
+        populate(t);
     return !t->full;
 }
 

@@ -102,6 +102,7 @@ enum t1_stub {
 struct t1 {
     uint8_t *rw, *rx; /* the two mappings of the code arena */
     uint32_t used, stubs_end;
+    uint32_t populated; /* bytes of both mappings that have their pages */
     bool full;
     /* Behind rx, so that code can name it by distance. */
     uint8_t *data; /* links, accesses, struct t1_code: writable, never run */
