@@ -188,8 +188,10 @@ struct cpu {
     uint64_t t1_a, t1_b; /* r14 and r15 at the way out */
     uint64_t t1_keep[2]; /* scratch within one instruction */
     uint64_t t1_target;
-    uint64_t t1_restore; /* RAX while flags are put back */
-    bool t1_stopped;     /* the instruction that T0 did has come to its end */
+    uint64_t t1_addends[4]; /* of a loop's streams */
+    uint32_t t1_turns;      /* of a loop that are left */
+    uint64_t t1_restore;    /* RAX while flags are put back */
+    bool t1_stopped;        /* the instruction that T0 did has come to its end */
     struct t1 *t1;
 
     int fault_signal;           /* of a thunk: SIGFPE, SIGILL */

@@ -15,6 +15,7 @@ static const struct {
     size_t offset;
 } switches[] = {
     {"check", offsetof(struct soft_options, check)},
+    {"no-loop", offsetof(struct soft_options, no_loop)},
     {"no-link", offsetof(struct soft_options, no_link)},
     {"no-share", offsetof(struct soft_options, no_share)},
 };
@@ -63,7 +64,7 @@ int soft_options_parse(const char *words, struct soft_options *ret_options, stru
         else if (!take_switch(words, len, &o))
             return error_set(err, -EINVAL,
                              "--engine soft: no option '%.*s'; there are t0, runs=0..254, check, "
-                             "seed=N, no-link, no-share",
+                             "seed=N, no-link, no-loop, no-share",
                              (int)len, words);
         words += len;
         words += *words == ',';

@@ -8,6 +8,7 @@
  *     check     run every translated block on both tiers and stop at the first difference
  *     seed=N    with check: random flushes and changes of tier, different for each N
  *     no-link   never jump from block to block directly
+ *     no-loop   check accesses in loops as any others
  *     no-share  check every memory access by itself
  */
 #ifndef CPU_SOFT_OPTIONS_H
@@ -19,7 +20,7 @@
 #include "base/error.h"
 
 struct soft_options {
-    bool check, no_link, no_share;
+    bool check, no_link, no_loop, no_share;
     unsigned runs; /* RUNS_NEVER (block.h): T0 alone */
     uint64_t seed; /* 0: nothing random */
 };

@@ -183,6 +183,25 @@ struct t1_cold {
 
 #define T1_COLD_MAX 160
 
+/* Accesses of a loop that move with the same registers (t1_loop.c). */
+struct t1_stream {
+    uint8_t base, index, scale;
+    bool write;
+    int32_t lo, hi; /* the bytes of one turn: displacements as the turn begins */
+    int32_t step;   /* of each turn */
+};
+#define T1_STREAMS_MAX 4
+#define T1_NO_STREAM 0xff
+
+struct t1_loop {
+    unsigned count; /* streams; 0: the block is no loop that is treated as one */
+    bool pure;      /* all accesses are in streams: r14 counts turns */
+    uint8_t held;   /* the stream whose addend is in r15, or T1_NO_STREAM */
+    uint64_t top;   /* run address */
+    struct t1_stream streams[T1_STREAMS_MAX];
+    uint8_t of[BLOCK_UOPS]; /* the stream of an instruction's access */
+};
+
 /* One translation under way. */
 struct t1_ctx {
     struct cpu *c;
@@ -200,6 +219,7 @@ struct t1_ctx {
     uint8_t share_base; /* r15 holds the addend of the page around this register */
     bool share_write;
     int32_t share_lo, share_hi; /* displacements [lo, hi) that it is good for */
+    struct t1_loop loop;
     unsigned cold_count;
     struct t1_cold cold[T1_COLD_MAX];
     struct x86_insn insns[BLOCK_UOPS];
@@ -245,6 +265,26 @@ struct t1_range {
 };
 /* Widen it by what the next instructions access around the same register (t1_share.c). */
 void t1_share(const struct t1_ctx *x, unsigned base, struct t1_range *range);
+/* Check an access, at.disp on, and leave its TLB entry in r15; r14: the offset in its page. */
+void t1_put_check(struct t1_ctx *x, const struct t1_ea *at, struct t1_range range, bool own_write,
+                  bool shared);
+
+/* Does the instruction write to a register of this number (AH..BH are not seen)? */
+bool t1_writes(const struct x86_insn *in, unsigned reg);
+/* Does it work on R14 or R15, which the translator uses itself? */
+bool t1_names_spare(const struct x86_insn *in);
+/* Make the guest's vector registers live. */
+void t1_need_vectors(struct t1_ctx *x);
+
+/* Loops (t1_loop.c). Fills x->loop: is the block one, and with which streams? */
+void t1_loop_find(struct t1_ctx *x);
+/* What goes before the first turn. */
+void t1_loop_begin(struct t1_ctx *x);
+/* The operand of an access that belongs to a stream. */
+void t1_loop_mem(struct t1_ctx *x, const struct t1_ea *ea, struct host_mem *ret);
+/* One turn more, if any is left. */
+void t1_put_turn(struct t1_ctx *x);
+
 /* ADD or SUB of a number to RSP. */
 bool t1_rsp_step(const struct x86_insn *in, int32_t *ret_step);
 

@@ -270,11 +270,54 @@ static bool decode(struct t1_ctx *x)
     return at == b->len;
 }
 
+static void begin(struct t1_ctx *x, uint32_t data_used)
+{
+    struct t1 *t = x->t;
+
+    t->data_used = data_used;
+    x->cold_count = 0;
+    x->overflow = x->ended = x->fpu_known = false;
+    x->share_base = X86_NO_REG;
+    x->flags = F_HOST;
+    x->e = (struct emit){
+        .at = t->rw + t->used, .end = t->rw + t->used + KIB(60), .run = t->rx - t->rw};
+    x->code = t1_record(x, (unsigned)(sizeof(struct t1_code) + x->count * sizeof(uint32_t)));
+    *x->code = (struct t1_code){.block = x->b, .begin = emit_run(&x->e)};
+}
+
+/* False: it was to be a loop, but T0 is needed in the middle. */
+static bool put_block(struct t1_ctx *x)
+{
+    put_entries(x);
+    if (x->loop.count)
+        t1_loop_begin(x);
+    for (x->i = 0; x->i < x->count && !x->ended; x->i++) {
+        x->code->at[x->i] = (uint32_t)(emit_run(&x->e) - x->code->begin);
+        const struct x86_insn *in = &x->insns[x->i];
+        if (t1_move(x, in))
+            continue;
+        if (x->loop.count)
+            return false;
+        put_call(x);
+        x->ended = in->info->attrs & ATTR_END;
+    }
+    for (unsigned i = x->i; i < x->count; i++)
+        x->code->at[i] = (uint32_t)(emit_run(&x->e) - x->code->begin);
+    if (!x->ended) {
+        x->i = x->count - 1;
+        t1_put_exit(x, x->page_offset + x->b->len);
+    }
+    for (unsigned i = 0; i < x->cold_count; i++)
+        put_cold(x, &x->cold[i]);
+    return true;
+}
+
 bool t1_translate(struct cpu *c, struct block *b)
 {
     static __thread struct t1_ctx ctx;
     struct t1_ctx *x = &ctx;
     struct t1 *t = c->t1;
+    uint32_t data_used = t->data_used;
 
     if (!(b->mode & (MODE_CODE64 | MODE_FLAT)) || b->mode & MODE_SINGLE ||
         b->ram_offset == NO_RAM || !t1_has_room(t))
@@ -285,35 +328,16 @@ bool t1_translate(struct cpu *c, struct block *b)
     x->b = b;
     x->code64 = b->mode & MODE_CODE64;
     x->page_offset = (unsigned)(b->ram_offset & PAGE_MASK);
-    x->cold_count = 0;
-    x->overflow = x->ended = x->fpu_known = false;
-    x->share_base = X86_NO_REG;
-    x->e = (struct emit){
-        .at = t->rw + t->used, .end = t->rw + t->used + KIB(60), .run = t->rx - t->rw};
     if (!decode(x))
         return false;
     find_live_flags(x);
-    uint32_t data_used = t->data_used;
-    x->code = t1_record(x, (unsigned)(sizeof(struct t1_code) + x->count * sizeof(uint32_t)));
-    *x->code = (struct t1_code){.block = b, .begin = emit_run(&x->e)};
-    x->flags = F_HOST;
-    put_entries(x);
-    for (x->i = 0; x->i < x->count && !x->ended; x->i++) {
-        x->code->at[x->i] = (uint32_t)(emit_run(&x->e) - x->code->begin);
-        const struct x86_insn *in = &x->insns[x->i];
-        if (t1_move(x, in))
-            continue;
-        put_call(x);
-        x->ended = in->info->attrs & ATTR_END;
+    t1_loop_find(x);
+    begin(x, data_used);
+    if (!put_block(x)) {
+        x->loop.count = 0;
+        begin(x, data_used);
+        put_block(x);
     }
-    for (unsigned i = x->i; i < x->count; i++)
-        x->code->at[i] = (uint32_t)(emit_run(&x->e) - x->code->begin);
-    if (!x->ended) {
-        x->i = x->count - 1;
-        t1_put_exit(x, x->page_offset + b->len);
-    }
-    for (unsigned i = 0; i < x->cold_count; i++)
-        put_cold(x, &x->cold[i]);
     if (x->overflow || x->e.overflow) {
         t->data_used = data_used;
         return false;

@@ -47,7 +47,7 @@ static void find_operand(const struct x86_insn *in, const struct x86_operand *op
     }
 }
 
-static void need_vectors(struct t1_ctx *x)
+void t1_need_vectors(struct t1_ctx *x)
 {
     if (x->fpu_known)
         return;
@@ -187,7 +187,7 @@ static bool data(struct t1_ctx *x, const struct x86_insn *in)
     }
 
     if (insn_uses_fpu(in))
-        need_vectors(x);
+        t1_need_vectors(x);
     if (in->mem) {
         if (!t1_mem(x, &ea, x86_operand_bytes(in, info->rm.size), info->rm.access & A_W, &m))
             return false;

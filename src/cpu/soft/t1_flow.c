@@ -225,10 +225,22 @@ static bool is_full(const struct t1_ctx *x, const struct x86_insn *in)
     return x->code64 || in->op_bytes == 4;
 }
 
+/* The jump that closes a loop: out of it, round again, or back through the block's entry. */
+static bool close_loop(struct t1_ctx *x, const struct x86_insn *in)
+{
+    t1_want_flags(x);
+    branch(x, put_jcc(&x->e, (in->opcode & 15) ^ 1, 0), next_offset(x));
+    t1_put_turn(x);
+    t1_put_exit(x, x->page_offset);
+    return true;
+}
+
 static bool conditional(struct t1_ctx *x, const struct x86_insn *in)
 {
     if (!is_full(x, in))
         return false;
+    if (x->loop.count)
+        return close_loop(x, in);
     t1_want_flags(x);
     branch(x, put_jcc(&x->e, in->opcode & 15, 0), target_of(x, in));
     t1_put_exit(x, next_offset(x));

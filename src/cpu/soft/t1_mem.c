@@ -65,35 +65,19 @@ static bool is_simple(const struct t1_ctx *x, const struct t1_ea *ea)
            ea->seg == X86_NO_REG;
 }
 
-bool t1_mem(struct t1_ctx *x, const struct t1_ea *ea, unsigned size, bool write,
-            struct host_mem *ret)
+void t1_put_check(struct t1_ctx *x, const struct t1_ea *at, struct t1_range range, bool own_write,
+                  bool shared)
 {
     struct emit *e = &x->e;
-    bool simple = is_simple(x, ea);
-    int32_t disp = (int32_t)ea->disp;
-
-    if (!size || size > 64)
-        return false;
-    if (simple && x->share_base == ea->base && disp >= x->share_lo &&
-        disp + (int32_t)size <= x->share_hi && (!write || x->share_write)) {
-        *ret = (struct host_mem){ea->base, H_R15, 0, disp};
-        return true;
-    }
-    struct t1_range range = {disp, disp + (int32_t)size, write};
-    struct t1_ea at = *ea;
-    if (simple) {
-        t1_share(x, ea->base, &range);
-        at.disp = range.lo;
-    }
     uint32_t range_bytes = (uint32_t)(range.hi - range.lo);
-    t1_keep_flags(x);
     struct t1_access *a = t1_access_record(x);
+
     a->retry = emit_run(e);
     a->size = (uint16_t)range_bytes;
     a->write = range.write;
-    a->own_write = write;
-    a->shared = range_bytes > size;
-    t1_put_lea(x, &at, true);
+    a->own_write = own_write;
+    a->shared = shared;
+    t1_put_lea(x, at, true);
     put_op_reg(e, 0x8b, false, H_R15, H_R14);
     PUT(e, 0x41, 0xc1, 0xef, 12 - ENTRY_SHIFT); /* shr r15d */
     PUT(e, 0x41, 0x81, 0xe7);                   /* and r15d */
@@ -106,9 +90,37 @@ bool t1_mem(struct t1_ctx *x, const struct t1_ea *ea, unsigned size, bool write,
     put_le(e, PAGE_MASK + 1 - range_bytes, 4);
     struct t1_cold *cold = t1_add_cold(x, COLD_MISS, put_jcc(e, CC_A, 0));
     if (cold) {
-        cold->ea = at;
+        cold->ea = *at;
         cold->record = a;
     }
+}
+
+bool t1_mem(struct t1_ctx *x, const struct t1_ea *ea, unsigned size, bool write,
+            struct host_mem *ret)
+{
+    struct emit *e = &x->e;
+    bool simple = is_simple(x, ea);
+    int32_t disp = (int32_t)ea->disp;
+
+    if (!size || size > 64)
+        return false;
+    if (x->loop.count && x->loop.of[x->i] != T1_NO_STREAM) {
+        t1_loop_mem(x, ea, ret);
+        return true;
+    }
+    if (simple && x->share_base == ea->base && disp >= x->share_lo &&
+        disp + (int32_t)size <= x->share_hi && (!write || x->share_write)) {
+        *ret = (struct host_mem){ea->base, H_R15, 0, disp};
+        return true;
+    }
+    struct t1_range range = {disp, disp + (int32_t)size, write};
+    struct t1_ea at = *ea;
+    if (simple) {
+        t1_share(x, ea->base, &range);
+        at.disp = range.lo;
+    }
+    t1_keep_flags(x);
+    t1_put_check(x, &at, range, write, range.hi - range.lo > (int64_t)size);
     size_t field = simple ? offsetof(struct tlb_entry, addend) : offsetof(struct tlb_entry, page);
     put_op_mem(e, 0x8b, true, H_R15, &(struct host_mem){H_R15, H_NONE, 0, (int32_t)field});
     x->share_base = simple && !x->c->soft->options.no_share ? ea->base : X86_NO_REG;

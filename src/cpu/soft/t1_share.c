@@ -16,7 +16,7 @@ struct effect {
     bool last;    /* nothing behind it is looked at */
 };
 
-static bool names_spare(const struct x86_insn *in)
+bool t1_names_spare(const struct x86_insn *in)
 {
     const struct x86_opinfo *info = in->info;
     return (info->reg.kind == K_GPR && in->reg >= X86_R14) ||
@@ -30,7 +30,7 @@ static bool has_high_byte(const struct x86_insn *in)
     return info->reg.kind == K_GPR && info->reg.size == SZ_1 && !in->rex_present && in->reg >= 4;
 }
 
-static bool writes(const struct x86_insn *in, unsigned reg)
+bool t1_writes(const struct x86_insn *in, unsigned reg)
 {
     const struct x86_opinfo *info = in->info;
     return (info->reg.kind == K_GPR && info->reg.access & A_W && in->reg == reg) ||
@@ -59,11 +59,11 @@ static bool data_effect(const struct t1_ctx *x, const struct x86_insn *in, unsig
 {
     const struct x86_opinfo *info = in->info;
 
-    if (names_spare(in) || info->rm.kind == K_X87 || (insn_uses_fpu(in) && !x->fpu_known))
+    if (t1_names_spare(in) || info->rm.kind == K_X87 || (insn_uses_fpu(in) && !x->fpu_known))
         return false;
     if (base == X86_RSP && t1_rsp_step(in, &e->step))
         return true;
-    if (writes(in, base) || writes(in, X86_RSP))
+    if (t1_writes(in, base) || t1_writes(in, X86_RSP))
         return false;
     if (!in->mem)
         return true;
