@@ -344,13 +344,16 @@ uint64_t t1_miss(struct cpu *c, const struct t1_access *a, uint64_t lin)
     uint64_t cr2 = c->cr2;
     uint32_t error = c->error;
     uint8_t vector = c->vector;
-    bool has_error = c->has_error;
+    bool has_error = c->has_error, live = c->fpu_live;
 
     c->stats[STAT_MISSES]++;
     if ((lin & PAGE_MASK) + a->size <= PAGE_MASK + 1) {
         if (slow_host(c, lin, a->size, a->own_write ? ACC_WRITE : ACC_READ) &&
-            (a->own_write == a->write || tlb_hit(c->tlb, lin, a->size, true)))
+            (a->own_write == a->write || tlb_hit(c->tlb, lin, a->size, true))) {
+            if (live) /* page tables in a device's memory: the way there has saved it */
+                fpu_load(c);
             return a->retry;
+        }
         /* A fault T0 finds again, in its turn. */
         c->events &= ~(uint32_t)EV_FAULT;
         c->cr2 = cr2;
