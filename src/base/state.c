@@ -238,14 +238,19 @@ static void save_field(struct state *s, const char *name, const void *v, size_t 
     le64_put(s->data + s->head + 6, s->body_end - s->body);
 }
 
-static void load_field(struct state *s, const char *name, void *v, size_t len_bytes)
+/* The field of that name in the section entered, or 0. */
+static size_t find_loaded(struct state *s, const char *name)
 {
     uint32_t version;
     if (!s->body && (s->missing || enter_loading(s, "", &version) < 0))
-        return;
+        return 0;
     size_t at = find_field(s, name, s->cursor, s->body_end);
-    if (!at)
-        at = find_field(s, name, s->body, s->cursor);
+    return at ? at : find_field(s, name, s->body, s->cursor);
+}
+
+static void load_field(struct state *s, const char *name, void *v, size_t len_bytes)
+{
+    size_t at = find_loaded(s, name);
     if (!at)
         return;
     size_t name_bytes = le16_get(s->data + at);
@@ -256,6 +261,29 @@ static void load_field(struct state *s, const char *name, void *v, size_t len_by
     s->cursor = at + FIELD_HEAD_BYTES + name_bytes + len_bytes;
     if (len_bytes)
         memcpy(v, s->data + at + FIELD_HEAD_BYTES + name_bytes, len_bytes);
+}
+
+void state_string(struct state *s, const char *name, char *v, size_t room_bytes)
+{
+    if (s->error)
+        return;
+    if (!s->loading) {
+        save_field(s, name, v, strnlen(v, room_bytes - 1));
+        return;
+    }
+    size_t at = find_loaded(s, name);
+    if (!at)
+        return;
+    size_t name_bytes = le16_get(s->data + at);
+    uint64_t len_bytes = le64_get(s->data + at + 2);
+    const uint8_t *text = s->data + at + FIELD_HEAD_BYTES + name_bytes;
+    if (len_bytes >= room_bytes || memchr(text, 0, len_bytes)) {
+        fail(s, -EBADMSG);
+        return;
+    }
+    s->cursor = at + FIELD_HEAD_BYTES + name_bytes + len_bytes;
+    memcpy(v, text, len_bytes);
+    v[len_bytes] = '\0';
 }
 
 void state_bytes(struct state *s, const char *name, void *v, size_t len_bytes)

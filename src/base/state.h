@@ -51,6 +51,8 @@ void state_u32(struct state *s, const char *name, uint32_t *v);
 void state_u64(struct state *s, const char *name, uint64_t *v);
 /* A fixed-length run of bytes; loading a field of another length is -EBADMSG. */
 void state_bytes(struct state *s, const char *name, void *v, size_t len_bytes);
+/* A string; loading one that has not room_bytes, its end included, or has a zero in it, is -EBADMSG. */
+void state_string(struct state *s, const char *name, char *v, size_t room_bytes);
 /* When loading and ok is false: the walk fails with -EBADMSG. */
 void state_check(struct state *s, bool ok);
 

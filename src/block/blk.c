@@ -198,6 +198,16 @@ void blk_drain(struct blk *blk)
     blk->full = full;
 }
 
+int blk_quiesce(struct blk *blk)
+{
+    while (blk->in_flight) {
+        if (blk->held)
+            return -ENOSPC;
+        blk_wait(blk);
+    }
+    return blk->readonly ? 0 : blk_flush(blk);
+}
+
 struct blocking {
     struct blk_req req;
     bool done;

@@ -135,6 +135,11 @@ void blk_set_notify(struct blk *blk, void (*notify)(void *ctx), void *ctx);
 void blk_poll(struct blk *blk);
 /* As blk_poll(), but wait for one if any is in flight. */
 void blk_wait(struct blk *blk);
+/*
+ * Wait until no request is in flight, running callbacks, and flush: the image is then as the guest
+ * left it. -ENOSPC when a request waits for room, and then goes on waiting.
+ */
+int blk_quiesce(struct blk *blk);
 /* Wait until no request is in flight, running callbacks; those held for room fail with -ENOSPC. */
 void blk_drain(struct blk *blk);
 

@@ -12,6 +12,7 @@
 #define CPU_ENGINE_H
 
 #include "base/error.h"
+#include "cpu/x86/features.h"
 #include "cpu/x86/state.h"
 #include "memory/bus.h"
 
@@ -46,6 +47,8 @@ struct engine_config {
     struct bus *mem;
     struct cpu_host host;
     uint64_t tsc_hz; /* 0: the host's */
+    /* Let the guest's processor have just these (a machine goes on); NULL: all that can be had. */
+    const struct x86_features *features;
     /*
      * soft: how to run code, for tests and for finding faults; words with commas between them
      * (cpu/soft/options.h). NULL: as is fastest.
@@ -95,6 +98,12 @@ struct engine_ops {
     /* Why VCPU_EXIT_ERROR or a shutdown happened, with registers; one or more lines. */
     void (*vcpu_report)(struct vcpu *vcpu, char *buf, size_t buf_bytes);
 
+    /*
+     * Let the TSCs of all vCPUs go on, or stand still at one moment; an engine begins with them
+     * going. No vCPU runs meanwhile. NULL: they always go on.
+     */
+    void (*time_passes)(struct engine *engine, bool passes);
+
     /* The A20 gate: false makes address bit 20 read as zero (may be NULL). Any thread. */
     void (*set_a20)(struct engine *engine, bool enabled);
 
@@ -106,12 +115,17 @@ struct engine_ops {
     void (*msi)(struct engine *engine, uint64_t addr, uint32_t data);
     /* The vCPU's own local APIC to its power-on state (machine reset); with msi() only. */
     void (*vcpu_apic_reset)(struct vcpu *vcpu);
+    /* With msi() only: the vCPU's local APIC. */
+    int (*vcpu_get_apic)(struct vcpu *vcpu, struct x86_apic *ret_apic);
+    int (*vcpu_set_apic)(struct vcpu *vcpu, const struct x86_apic *apic);
 };
 
 /* Common head of every engine and vCPU. */
 struct engine {
     const struct engine_ops *ops;
     struct engine_config config;
+    struct x86_features features; /* of the guest's processor */
+    char vendor[13];              /* … and its maker, as CPUID says it */
     /* kvm: an EOI was broadcast for this vector (level-triggered IOAPIC entries); set by machine. */
     void (*ioapic_eoi)(void *ctx, uint8_t vector);
     void *ioapic_eoi_ctx;

@@ -7,7 +7,7 @@
  * docs/decisions/0002-kvm-split-irqchip.md. Needs Linux 4.12 (immediate_exit); older kernels are
  * refused with a line that says so.
  *
- * Left out: nested virtualisation, system management mode, saving the local APIC.
+ * Left out: nested virtualisation, system management mode.
  */
 #include "cpu/kvm/kvm_internal.h"
 
@@ -152,6 +152,12 @@ static int kvm_new(const struct engine_config *config, struct engine **ret_engin
         kvm_free(&ke->engine);
         return r;
     }
+    kvm_cpuid_tell(ke);
+    if (config->features &&
+        (r = x86_features_limit(&ke->engine.features, config->features, err)) < 0) {
+        kvm_free(&ke->engine);
+        return r;
+    }
     *ret_engine = &ke->engine;
     return 0;
 }
@@ -165,6 +171,24 @@ static void kvm_vcpu_free(struct vcpu *vcpu)
     if (kv->fd >= 0)
         close(kv->fd);
     free(kv);
+}
+
+/* The rate that the guest was told; hosts that cannot scale have their own alone. */
+static int vcpu_tsc_rate(struct kvm_engine *ke, struct kvm_vcpu *kv, struct error *err)
+{
+    uint64_t hz = ke->engine.config.tsc_hz;
+    int khz = kvm_ioctl_number(kv->fd, KVM_GET_TSC_KHZ, 0), r;
+
+    if (!hz) {
+        ke->engine.config.tsc_hz = khz > 0 ? (uint64_t)khz * 1000 : 0;
+        return 0;
+    }
+    r = kvm_ioctl_number(kv->fd, KVM_SET_TSC_KHZ, (unsigned long)(hz / 1000));
+    return r < 0 ? error_set(err, r,
+                             "the guest's TSC ran at %llu kHz, this host's at %d, and its KVM "
+                             "cannot scale: the guest's clock would be wrong",
+                             (unsigned long long)(hz / 1000), khz)
+                 : 0;
 }
 
 static int kvm_vcpu_new(struct engine *engine, unsigned index, struct vcpu **ret_vcpu,
@@ -193,6 +217,9 @@ static int kvm_vcpu_new(struct engine *engine, unsigned index, struct vcpu **ret
     }
     kv->run = run;
     r = kvm_cpuid_set(ke, kv->fd, index, err);
+    if (r < 0)
+        goto fail;
+    r = vcpu_tsc_rate(ke, kv, err);
     if (r < 0)
         goto fail;
     x86_state_reset(&state, index == 0);
@@ -267,6 +294,19 @@ static void kvm_vcpu_sipi(struct vcpu *vcpu, uint8_t vector)
     kvm_msi(vcpu->engine, MSI_ADDR | (uint64_t)vcpu->index << 12, MSI_SIPI | vector);
 }
 
+static int kvm_put_state(struct vcpu *vcpu, const struct x86_state *state)
+{
+    int r;
+
+    atomic_store(&CONTAINER_OF(vcpu, struct kvm_vcpu, vcpu)->nmi, false);
+    r = kvm_vcpu_set_state(vcpu, state);
+    if (r == 0 && state->init_pending)
+        kvm_vcpu_init(vcpu);
+    if (r == 0 && state->sipi_pending)
+        kvm_vcpu_sipi(vcpu, state->sipi_vector);
+    return r;
+}
+
 /* The kernel waits out HLT by itself: a vCPU that came back wants to run. */
 static bool kvm_vcpu_runnable(struct vcpu *vcpu)
 {
@@ -294,9 +334,11 @@ const struct engine_ops engine_kvm = {
     .vcpu_sipi = kvm_vcpu_sipi,
     .vcpu_runnable = kvm_vcpu_runnable,
     .vcpu_get_state = kvm_vcpu_get_state,
-    .vcpu_set_state = kvm_vcpu_set_state,
+    .vcpu_set_state = kvm_put_state,
     .vcpu_report = kvm_vcpu_report,
     .set_a20 = kvm_set_a20,
     .msi = kvm_msi,
     .vcpu_apic_reset = kvm_vcpu_apic_reset,
+    .vcpu_get_apic = kvm_vcpu_get_apic,
+    .vcpu_set_apic = kvm_vcpu_set_apic,
 };

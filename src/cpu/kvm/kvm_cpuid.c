@@ -164,6 +164,49 @@ int kvm_cpuid_new(int kvm_fd, struct kvm_cpuid2 **ret_cpuid, struct error *err)
     return 0;
 }
 
+/* Where the words of struct x86_features are in CPUID. */
+static const struct {
+    uint32_t leaf, subleaf;
+    uint8_t reg; /* 0 EAX … 3 EDX */
+} word_places[X86_CPUID_WORDS] = {
+    [W_1_EDX] = {1, 0, 3},
+    [W_1_ECX] = {1, 0, 2},
+    [W_7_EBX] = {7, 0, 1},
+    [W_7_ECX] = {7, 0, 2},
+    [W_7_EDX] = {7, 0, 3},
+    [W_80_1_EDX] = {0x80000001, 0, 3},
+    [W_80_1_ECX] = {0x80000001, 0, 2},
+    [W_D1_EAX] = {0xd, 1, 0},
+};
+
+static uint32_t *entry_word(struct kvm_cpuid_entry2 *e, unsigned word)
+{
+    uint32_t *const regs[] = {&e->eax, &e->ebx, &e->ecx, &e->edx};
+
+    return e->function == word_places[word].leaf && e->index == word_places[word].subleaf
+               ? regs[word_places[word].reg]
+               : NULL;
+}
+
+void kvm_cpuid_tell(struct kvm_engine *ke)
+{
+    for (unsigned i = 0; i < ke->cpuid->nent; i++) {
+        struct kvm_cpuid_entry2 e = ke->cpuid->entries[i];
+
+        filter_entry(ke->kvm_fd, &e, ke->engine.config.vcpus);
+        for (unsigned w = 0; w < X86_CPUID_WORDS; w++)
+            if (entry_word(&e, w))
+                ke->engine.features.words[w] = *entry_word(&e, w);
+        if (e.function == 0) {
+            memcpy(ke->engine.vendor, &e.ebx, 4);
+            memcpy(ke->engine.vendor + 4, &e.edx, 4);
+            memcpy(ke->engine.vendor + 8, &e.ecx, 4);
+        }
+    }
+    /* Follows CR4; not a feature of its own. */
+    ke->engine.features.words[W_1_ECX] &= ~BIT(27);
+}
+
 /* Leaf 0xb: one thread a core, the cores in one package. */
 static void add_topology(struct kvm_cpuid2 *cpuid, unsigned index, unsigned vcpus)
 {
@@ -198,6 +241,9 @@ int kvm_cpuid_set(const struct kvm_engine *ke, int vcpu_fd, unsigned index, stru
         filter_entry(ke->kvm_fd, &cpuid->entries[i], vcpus);
         if (cpuid->entries[i].function == 1)
             cpuid->entries[i].ebx |= index << 24;
+        for (unsigned w = 0; w < X86_CPUID_WORDS; w++)
+            if (entry_word(&cpuid->entries[i], w))
+                *entry_word(&cpuid->entries[i], w) &= ke->engine.features.words[w];
     }
     add_topology(cpuid, index, vcpus);
     r = kvm_ioctl(vcpu_fd, KVM_SET_CPUID2, cpuid);

@@ -77,6 +77,8 @@ int kvm_kick_prepare(struct error *err);
 
 /* What the guest may see of the host's CPUID; freed with free(). */
 int kvm_cpuid_new(int kvm_fd, struct kvm_cpuid2 **ret_cpuid, struct error *err);
+/* What of it the engine's features tell: fills engine.features and vendor. */
+void kvm_cpuid_tell(struct kvm_engine *ke);
 /* Give vCPU index its CPUID: the engine's with its own APIC ID. */
 int kvm_cpuid_set(const struct kvm_engine *ke, int vcpu_fd, unsigned index, struct error *err);
 
@@ -93,6 +95,8 @@ void kvm_vcpu_report(struct vcpu *vcpu, char *buf, size_t buf_bytes);
 
 int kvm_vcpu_get_state(struct vcpu *vcpu, struct x86_state *ret_state);
 int kvm_vcpu_set_state(struct vcpu *vcpu, const struct x86_state *state);
+int kvm_vcpu_get_apic(struct vcpu *vcpu, struct x86_apic *ret_apic);
+int kvm_vcpu_set_apic(struct vcpu *vcpu, const struct x86_apic *apic);
 /* The local APIC of one vCPU to its power-on state. */
 int kvm_apic_reset(struct kvm_vcpu *kv);
 

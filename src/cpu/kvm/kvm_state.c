@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "cpu/x86/regs.h"
+
 #define XSTATE_BV 512    /* offset of the header's bitmap */
 #define XSTATE_KEPT 7ULL /* x87, SSE, AVX */
 #define APIC_ID 0x20
@@ -259,7 +261,7 @@ static int xsave_get(int fd, struct x86_state *state)
 
 static int debugregs_set(int fd, const struct x86_state *state)
 {
-    struct kvm_debugregs debug = {.dr6 = state->dr[6], .dr7 = state->dr[7]};
+    struct kvm_debugregs debug = {.dr6 = state->dr[6] | state->trap_dr6, .dr7 = state->dr[7]};
 
     for (unsigned i = 0; i < 4; i++)
         debug.db[i] = state->dr[i];
@@ -291,6 +293,12 @@ static int events_set(int fd, const struct x86_state *state)
     events.nmi.masked = state->nmi_masked;
     events.interrupt.shadow = (state->shadow_sti ? KVM_X86_SHADOW_INT_STI : 0) |
                               (state->shadow_mov_ss ? KVM_X86_SHADOW_INT_MOV_SS : 0);
+    events.exception.injected = state->fault_pending || state->trap_dr6;
+    events.exception.nr = state->fault_pending ? state->fault_vector : 1 /* #DB */;
+    events.exception.has_error_code = state->fault_has_error;
+    events.exception.error_code = state->fault_error;
+    events.interrupt.injected = state->intr_pending && !events.exception.injected;
+    events.interrupt.nr = state->intr_vector;
     r = kvm_ioctl(fd, KVM_SET_VCPU_EVENTS, &events);
     return r;
 }
@@ -304,6 +312,16 @@ static int events_get(int fd, struct x86_state *state)
         return r;
     state->nmi_pending = events.nmi.pending || events.nmi.injected;
     state->nmi_masked = events.nmi.masked;
+    state->fault_pending = !!events.exception.injected;
+    if (state->fault_pending) {
+        state->fault_vector = events.exception.nr;
+        state->fault_has_error = !!events.exception.has_error_code;
+        state->fault_error = events.exception.error_code;
+    }
+    /* An INT n is executed again: its RIP has not moved. */
+    state->intr_pending = events.interrupt.injected && !events.interrupt.soft;
+    if (state->intr_pending)
+        state->intr_vector = events.interrupt.nr;
     state->shadow_sti = !!(events.interrupt.shadow & KVM_X86_SHADOW_INT_STI);
     state->shadow_mov_ss = !!(events.interrupt.shadow & KVM_X86_SHADOW_INT_MOV_SS);
     return 0;
@@ -354,6 +372,7 @@ int kvm_vcpu_get_state(struct vcpu *vcpu, struct x86_state *ret_state)
         (r = events_get(fd, &state)) < 0 || (r = activity_get(fd, &state)) < 0)
         return r;
     regs_copy(&state, &regs, false);
+    state.nmi_pending |= atomic_load(&CONTAINER_OF(vcpu, struct kvm_vcpu, vcpu)->nmi);
     /* A register that this host's KVM does not have stays zero. */
     for (size_t i = 0; i < ARRAY_LEN(msr_fields); i++)
         msr_get(fd, msr_fields[i].msr, msr_value(&state, &msr_fields[i]));
@@ -415,4 +434,38 @@ int kvm_apic_reset(struct kvm_vcpu *kv)
         memcpy(lapic.regs + 0x350, &extint, 4);
     }
     return kvm_ioctl(kv->fd, KVM_SET_LAPIC, &lapic);
+}
+
+int kvm_vcpu_get_apic(struct vcpu *vcpu, struct x86_apic *ret_apic)
+{
+    int fd = CONTAINER_OF(vcpu, struct kvm_vcpu, vcpu)->fd;
+    struct kvm_lapic_state lapic;
+    struct kvm_sregs sregs;
+    int r;
+
+    if ((r = kvm_ioctl(fd, KVM_GET_SREGS, &sregs)) < 0 ||
+        (r = kvm_ioctl(fd, KVM_GET_LAPIC, &lapic)) < 0)
+        return r;
+    *ret_apic = (struct x86_apic){.base = sregs.apic_base};
+    memcpy(ret_apic->page, lapic.regs, sizeof(ret_apic->page));
+    msr_get(fd, MSR_TSC_DEADLINE, &ret_apic->tsc_deadline);
+    return 0;
+}
+
+/* The mode first, for it says what the page means; the deadline last, for the timer has a mode. */
+int kvm_vcpu_set_apic(struct vcpu *vcpu, const struct x86_apic *apic)
+{
+    int fd = CONTAINER_OF(vcpu, struct kvm_vcpu, vcpu)->fd;
+    struct kvm_lapic_state lapic;
+    struct kvm_sregs sregs;
+    int r = kvm_ioctl(fd, KVM_GET_SREGS, &sregs);
+
+    if (r < 0)
+        return r;
+    sregs.apic_base = apic->base;
+    r = kvm_ioctl(fd, KVM_SET_SREGS, &sregs);
+    memcpy(lapic.regs, apic->page, sizeof(apic->page));
+    if (r < 0 || (r = kvm_ioctl(fd, KVM_SET_LAPIC, &lapic)) < 0)
+        return r;
+    return apic->tsc_deadline ? msr_set(fd, MSR_TSC_DEADLINE, apic->tsc_deadline) : 0;
 }

@@ -74,6 +74,7 @@ enum cpu_event {
     EV_STEP = 64,   /* TF was set when the instruction began, and no exception took over */
     EV_BREAK = 128, /* leave the block after this instruction */
     EV_ERROR = 256, /* this engine cannot go on */
+    EV_INTR = 512,  /* another engine had acknowledged an interrupt: deliver vector */
 };
 
 /* Mode bits: what code means, and so part of the key of a block. */
@@ -234,6 +235,7 @@ struct soft_engine {
     struct cpu **cpus;
     struct x86_state *scratch_state; /* one for each CPU, for INIT */
     unsigned cpu_count;
+    uint64_t tsc_stopped;      /* the host's TSC when guest time stood still; 0: it passes */
     _Atomic unsigned bus_lock; /* held while a locked access that cannot be one access is done */
     _Atomic bool a20;
     struct soft_options options;

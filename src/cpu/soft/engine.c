@@ -123,7 +123,14 @@ static int engine_new(const struct engine_config *config, struct engine **ret_en
     }
     x86_model_init(&soft->model, soft_features, config->tsc_hz ? config->tsc_hz : x86_host_tsc_hz(),
                    config->vcpus);
+    if (config->features &&
+        (r = x86_features_limit(&soft->model.features, config->features, err)) < 0) {
+        engine_free(&soft->engine);
+        return r;
+    }
     soft->engine.config.tsc_hz = soft->model.tsc_hz;
+    soft->engine.features = soft->model.features;
+    x86_model_vendor(soft->engine.vendor);
     soft->watcher =
         (struct ram_watcher){.code_written = on_code_written, .cleaned = on_cleaned, .ctx = soft};
     ram_watch(soft->ram, &soft->watcher);
@@ -230,8 +237,25 @@ static int soft_vcpu_get_state(struct vcpu *vcpu, struct x86_state *ret_state)
 
 static int soft_vcpu_set_state(struct vcpu *vcpu, const struct x86_state *state)
 {
+    /* INIT puts a state too, but leaves messages that came after it. */
+    atomic_fetch_and(&cpu_of(vcpu)->requests, ~(uint32_t)(REQ_NMI | REQ_INIT | REQ_SIPI));
     soft_put_state(cpu_of(vcpu), state);
     return 0;
+}
+
+static void soft_time_passes(struct engine *engine, bool passes)
+{
+    struct soft_engine *soft = soft_of(engine);
+    uint64_t now = host_tsc();
+
+    if (passes && soft->tsc_stopped)
+        for (unsigned i = 0; i < soft->cpu_count; i++)
+            if (soft->cpus[i])
+                soft->cpus[i]->tsc_offset -= now - soft->tsc_stopped;
+    if (!passes && !soft->tsc_stopped)
+        soft->tsc_stopped = now;
+    else if (passes)
+        soft->tsc_stopped = 0;
 }
 
 static void soft_vcpu_report(struct vcpu *vcpu, char *buf, size_t buf_bytes)
@@ -293,5 +317,6 @@ const struct engine_ops engine_soft = {
     .vcpu_set_state = soft_vcpu_set_state,
     .vcpu_report = soft_vcpu_report,
     .vcpu_stats = soft_vcpu_stats,
+    .time_passes = soft_time_passes,
     .set_a20 = soft_set_a20,
 };

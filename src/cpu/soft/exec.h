@@ -121,5 +121,7 @@ void set_pkrs(struct cpu *c, uint32_t v);
 bool msr_read(struct cpu *c, uint32_t msr, uint64_t *ret);
 bool msr_write(struct cpu *c, uint32_t msr, uint64_t v);
 uint64_t guest_tsc(const struct cpu *c);
+/* The host's TSC, or what it was when guest time came to stand still. */
+uint64_t soft_tsc_now(const struct soft_engine *soft);
 
 #endif

@@ -214,6 +214,12 @@ static bool between(struct cpu *c, enum vcpu_exit *ret_exit)
     }
     if (requests & (REQ_REMAP | REQ_FLUSH | REQ_CODE | REQ_BLOCKS))
         take_maintenance(c);
+    if (c->events & EV_INTR) {
+        c->events &= ~(uint32_t)EV_INTR;
+        c->activity = X86_ACTIVE;
+        deliver(c, c->vector, INT_EXTERNAL, false, 0, c->rip);
+        return true;
+    }
     if (requests & REQ_INIT && take(c, REQ_INIT)) {
         do_init(c);
         return true;

@@ -11,7 +11,12 @@
 
 uint64_t guest_tsc(const struct cpu *c)
 {
-    return host_tsc() + c->tsc_offset;
+    return soft_tsc_now(c->soft) + c->tsc_offset;
+}
+
+uint64_t soft_tsc_now(const struct soft_engine *soft)
+{
+    return soft->tsc_stopped ? soft->tsc_stopped : host_tsc();
 }
 
 static bool is_apic_msr(uint32_t msr)

@@ -40,6 +40,18 @@ void soft_get_state(struct cpu *c, struct x86_state *s)
     s->shadow_mov_ss = !!(c->events & EV_SHADOW_SS);
     s->nmi_masked = c->nmi_masked;
     s->nmi_pending = !!(atomic_load(&c->requests) & REQ_NMI);
+    s->init_pending = !!(atomic_load(&c->requests) & REQ_INIT);
+    s->sipi_pending = !!(atomic_load(&c->requests) & REQ_SIPI);
+    s->sipi_vector = c->sipi_vector;
+    s->intr_pending = !!(c->events & EV_INTR);
+    s->intr_vector = s->intr_pending ? c->vector : 0;
+    if (c->events & EV_FAULT) {
+        s->fault_pending = 1;
+        s->fault_vector = c->vector;
+        s->fault_has_error = c->has_error;
+        s->fault_error = c->error;
+    }
+    s->trap_dr6 = c->events & EV_TRAP ? c->dr6_pending : 0;
     copy_bytes(s->xsave, c->xsave, sizeof(s->xsave));
     put_fpu_pointers(c, s->xsave);
 }
@@ -68,12 +80,29 @@ void soft_put_state(struct cpu *c, const struct x86_state *s)
     copy_bytes(c->mtrr_fixed, s->mtrr_fixed, sizeof(s->mtrr_fixed));
     copy_bytes(c->mtrr_base, s->mtrr_base, sizeof(s->mtrr_base));
     copy_bytes(c->mtrr_mask, s->mtrr_mask, sizeof(s->mtrr_mask));
-    c->tsc_offset = s->tsc - host_tsc();
+    c->tsc_offset = s->tsc - soft_tsc_now(c->soft);
     c->activity = (uint8_t)s->activity;
     c->events = (s->shadow_sti ? EV_SHADOW : 0) | (s->shadow_mov_ss ? EV_SHADOW_SS : 0);
+    c->dr6_pending = 0;
     c->nmi_masked = s->nmi_masked;
-    if (s->nmi_pending)
-        atomic_fetch_or(&c->requests, REQ_NMI);
+    if (s->trap_dr6) {
+        c->events |= EV_TRAP;
+        c->dr6_pending = s->trap_dr6;
+    }
+    if (s->fault_pending) {
+        c->events |= EV_FAULT;
+        c->vector = s->fault_vector;
+        c->has_error = s->fault_has_error;
+        c->error = s->fault_error;
+    } else if (s->intr_pending) {
+        c->events |= EV_INTR;
+        c->vector = s->intr_vector;
+    }
+    if (s->sipi_pending)
+        c->sipi_vector = s->sipi_vector;
+    atomic_fetch_or(&c->requests, (s->nmi_pending ? REQ_NMI : 0) |
+                                      (s->init_pending ? REQ_INIT : 0) |
+                                      (s->sipi_pending ? REQ_SIPI : 0));
     copy_bytes(c->xsave, s->xsave, sizeof(s->xsave));
     get_fpu_pointers(c, s->xsave);
     /* SS's DPL is the CPL in protected mode (SDM vol. 3, 5.5). */

@@ -87,6 +87,11 @@ void x86_model_init(struct x86_model *model, const uint8_t *engine_features, uin
     }
 }
 
+void x86_model_vendor(char ret_vendor[13])
+{
+    memcpy(ret_vendor, vendor, sizeof(vendor));
+}
+
 static unsigned bits_for(unsigned count)
 {
     unsigned bits = 0;

@@ -40,6 +40,8 @@ struct x86_cpuid_env {
 void x86_model_init(struct x86_model *model, const uint8_t *engine_features, uint64_t tsc_hz,
                     unsigned vcpus);
 
+/* The maker's name that CPUID gives. */
+void x86_model_vendor(char ret_vendor[13]);
 /* One CPUID. */
 struct x86_cpuid_regs x86_cpuid(const struct x86_model *model, const struct x86_cpuid_env *env,
                                 uint32_t leaf, uint32_t subleaf);

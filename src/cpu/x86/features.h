@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/error.h"
+
 enum x86_cpuid_word {
     W_1_EDX,
     W_1_ECX,
@@ -76,5 +78,12 @@ static inline void x86_add_feature(struct x86_features *f, enum x86_feature feat
 {
     f->words[x86_feature_places[feature].word] |= 1u << x86_feature_places[feature].bit;
 }
+
+/*
+ * Take from `have` what `wanted` does not have. -ENOTSUP, with a text that names it, when `have`
+ * lacks something wanted.
+ */
+int x86_features_limit(struct x86_features *have, const struct x86_features *wanted,
+                       struct error *err);
 
 #endif

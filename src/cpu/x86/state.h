@@ -66,8 +66,32 @@ struct x86_state {
     uint8_t shadow_mov_ss; /* … by MOV SS or POP SS */
     uint8_t nmi_masked;    /* until IRET */
     uint8_t nmi_pending;
+    uint8_t init_pending, sipi_pending, sipi_vector;      /* messages that were not acted on yet */
+    uint8_t intr_pending, intr_vector;                    /* acknowledged, not yet delivered */
+    uint8_t fault_pending, fault_vector, fault_has_error; /* an exception to be delivered first */
+    uint32_t fault_error;
+    uint64_t trap_dr6; /* not 0: a debug trap to be delivered, with these bits for DR6 */
     _Alignas(64) uint8_t xsave[X86_XSAVE_BYTES];
 };
+
+#define X86_APIC_BYTES 1024
+
+/* A local APIC: its page of registers (SDM vol. 3, table 11-1), and the two MSRs beside it. */
+struct x86_apic {
+    uint64_t base, tsc_deadline;
+    uint8_t page[X86_APIC_BYTES];
+};
+
+struct state;
+struct x86_features;
+
+/* Save or load by base/state.h, in a section of the caller's. Returns state_error(). */
+int x86_state_walk(struct x86_state *state, struct state *s);
+/*
+ * Can a processor with these features be in this state? What a file says must be checked by this
+ * before an engine gets it.
+ */
+int x86_state_valid(const struct x86_state *state, const struct x86_features *features);
 
 /* The state after power-on or RESET# (is_bsp: the boot processor, else waiting for SIPI). */
 void x86_state_reset(struct x86_state *state, int is_bsp);

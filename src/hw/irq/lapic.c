@@ -17,7 +17,6 @@ enum {
     MSR_APIC_BASE = 0x1b,
     MSR_TSC_DEADLINE = 0x6e0,
     MSR_X2APIC = 0x800,
-    VERSION = 0x14 | (LVT_COUNT - 1) << 16,
 };
 
 /* Register numbers: the offset in the page divided by 16, or the MSR less 0x800. */
@@ -61,7 +60,7 @@ static bool reg_read(struct lapic_cpu *cpu, unsigned reg, uint64_t *ret)
         *ret = x2 ? cpu->index : (uint64_t)cpu->index << 24;
         return true;
     case REG_VERSION:
-        *ret = VERSION;
+        *ret = LAPIC_VERSION;
         return true;
     case REG_TPR:
         *ret = cpu->tpr;
@@ -371,8 +370,15 @@ static int lapic_state(void *dev, struct state *s)
     state_bool(s, "lint1", &lapic->lint[1]);
     state_u32(s, "next_lowest", &lapic->next_lowest);
     state_check(s, lapic->next_lowest < lapic->env.cpus);
-    for (unsigned i = 0; i < lapic->env.cpus; i++)
-        cpu_state(&lapic->cpus[i], s);
+    /* Counts mean something else to a timer of another rate; deadlines do not. */
+    uint32_t tick_ns = lapic->env.tick_ns;
+    state_u32(s, "tick_ns", &tick_ns);
+    for (unsigned i = 0; i < lapic->env.cpus; i++) {
+        struct lapic_cpu *cpu = &lapic->cpus[i];
+        cpu_state(cpu, s);
+        state_check(s, tick_ns == lapic->env.tick_ns || !cpu->timer_running ||
+                           LVT_TIMER_MODE(cpu->lvt[LVT_TIMER]) == TIMER_TSC_DEADLINE);
+    }
     if (state_loading(s) && !state_error(s))
         for (unsigned i = 0; i < lapic->env.cpus; i++)
             apic_update(&lapic->cpus[i]);

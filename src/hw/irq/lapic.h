@@ -14,6 +14,7 @@
 #define LAPIC_BASE 0xfee00000u
 #define LAPIC_BYTES 0x1000u
 #define LAPIC_CPUS_MAX 255
+#define LAPIC_PAGE_BYTES 1024u /* of the page that have registers */
 
 struct lapic;
 
@@ -54,6 +55,15 @@ int lapic_intr_ack(struct lapic *lapic, unsigned cpu);
 /* CR8. */
 uint8_t lapic_tpr_get(const struct lapic *lapic, unsigned cpu);
 void lapic_tpr_set(struct lapic *lapic, unsigned cpu, uint8_t cr8);
+
+/*
+ * One APIC as the contents of its page, IA32_APIC_BASE and IA32_TSC_DEADLINE, out of and into this
+ * chip. Not in the page, and so lost: an ExtINT message that waits, errors not yet shown in ESR.
+ */
+void lapic_page_get(const struct lapic *lapic, unsigned cpu, uint8_t page[LAPIC_PAGE_BYTES],
+                    uint64_t *ret_base, uint64_t *ret_tsc_deadline);
+void lapic_page_put(struct lapic *lapic, unsigned cpu, const uint8_t page[LAPIC_PAGE_BYTES],
+                    uint64_t base, uint64_t tsc_deadline);
 
 /* Level of local interrupt pin n of all processors: 0 the 8259's INTR, 1 NMI. Fits struct line. */
 void lapic_lint(void *lapic, unsigned n, bool level);

@@ -23,6 +23,8 @@ enum { TIMER_ONE_SHOT, TIMER_PERIODIC, TIMER_TSC_DEADLINE };
 enum { MODE_FIXED, MODE_LOWEST, MODE_SMI, MODE_NMI = 4, MODE_INIT, MODE_SIPI, MODE_EXTINT };
 enum { ESR_SEND_VECTOR = 0x20, ESR_RECEIVE_VECTOR = 0x40, ESR_REGISTER = 0x80 };
 
+#define LAPIC_VERSION (0x14u | (LVT_COUNT - 1) << 16)
+
 struct lapic_cpu {
     struct lapic *lapic;
     unsigned index;
@@ -80,6 +82,8 @@ void apic_timer_fire(void *ctx);
 /* Set the timer for the next interrupt that the registers ask for. */
 void apic_timer_arm(struct lapic_cpu *cpu);
 uint32_t apic_timer_count(const struct lapic_cpu *cpu);
+/* The count has `count` left to go; or the deadline is what the register says. */
+void apic_timer_resume(struct lapic_cpu *cpu, uint32_t count);
 void apic_timer_set_count(struct lapic_cpu *cpu, uint32_t initial);
 void apic_timer_set_divider(struct lapic_cpu *cpu, uint32_t dcr);
 void apic_timer_set_lvt(struct lapic_cpu *cpu, uint32_t lvt);

@@ -106,6 +106,12 @@ static void timer_rebase(struct lapic_cpu *cpu, uint32_t count)
     cpu->timer_start_ns = now - MIN(gone, now);
 }
 
+void apic_timer_resume(struct lapic_cpu *cpu, uint32_t count)
+{
+    timer_rebase(cpu, count);
+    apic_timer_arm(cpu);
+}
+
 void apic_timer_set_divider(struct lapic_cpu *cpu, uint32_t dcr)
 {
     uint32_t count = apic_timer_count(cpu);

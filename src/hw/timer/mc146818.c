@@ -492,3 +492,12 @@ int mc146818_new(const struct mc146818_env *env, struct mc146818 **ret_rtc)
     *ret_rtc = rtc;
     return 0;
 }
+
+void mc146818_elapse(struct mc146818 *rtc, uint64_t ns)
+{
+    ns += rtc->offset_sub_ns;
+    rtc->offset_sec += (int64_t)(ns / NS_PER_SEC);
+    rtc->offset_sub_ns = (uint32_t)(ns % NS_PER_SEC);
+    rtc_sync(rtc);
+    rtc_arm(rtc);
+}

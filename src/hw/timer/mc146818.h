@@ -40,6 +40,9 @@ extern const struct io_ops mc146818_io;
 /* -ENOMEM. Battery-backed contents survive the reset of dev_ops. */
 int mc146818_new(const struct mc146818_env *env, struct mc146818 **ret_rtc);
 
+/* The clock went on by ns while the machine's time stood still: its battery saw to that. */
+void mc146818_elapse(struct mc146818 *rtc, uint64_t ns);
+
 /* Contents of the memory, as set-up software would leave them; index 0x0e to 0xff. */
 void mc146818_poke(struct mc146818 *rtc, uint8_t index, uint8_t value);
 uint8_t mc146818_peek(const struct mc146818 *rtc, uint8_t index);

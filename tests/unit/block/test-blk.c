@@ -287,11 +287,14 @@ static void host_full(void **ctx)
     while (pool_ready(blk->pool))
         blk_poll(blk);
     assert_true(blk_is_full(blk));
+    assert_int_equal(blk_quiesce(blk), -ENOSPC); /* and what waits goes on waiting */
+    assert_true(blk_is_full(blk));
     for (unsigned i = 0; i < 8; i++)
         assert_true(!jobs[i].done || jobs[i].result == 0);
     f->full_bytes = 0;
     blk_retry(blk);
-    blk_drain(blk);
+    assert_int_equal(blk_quiesce(blk), 0);
+    assert_int_equal(blk->in_flight, 0);
     assert_false(blk_is_full(blk));
     for (unsigned i = 0; i < 8; i++) {
         uint8_t byte;

@@ -353,6 +353,49 @@ static void test_software_disable(void **state)
     assert_int_equal(f->nmi[0], 1);
 }
 
+/* Handed over as pages and back, nothing a guest can see is different: counts, deadlines, queues. */
+static void test_pages(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t page[LAPIC_PAGE_BYTES], again[LAPIC_PAGE_BYTES];
+    uint64_t base, deadline, value;
+
+    msi(f, 0, 0x55);
+    msi(f, 0, 0x46);
+    assert_int_equal(lapic_intr_ack(f->l, 0), 0x55);
+    set(f, 0, 0x80, 0x20);
+    set(f, 0, 0x3e0, 0x3);
+    set(f, 0, 0x320, 0x20031);
+    set(f, 0, 0x380, 2000);
+    clock_advance(f->clock, 8000);
+    set(f, 1, 0x320, 0x40032);
+    assert_true(wrmsr(f, 1, 0x6e0, 100000));
+    assert_true(wrmsr(f, 2, 0x1b, 0xfee00c00));
+    assert_true(wrmsr(f, 2, 0x830, 0x300000055));
+    for (unsigned cpu = 0; cpu < 3; cpu++) {
+        lapic_page_get(f->l, cpu, page, &base, &deadline);
+        lapic_page_put(f->l, 10 + cpu, page, base, deadline); /* a neighbour's, to see all of it */
+        lapic_page_put(f->l, cpu, page, base, deadline);
+        lapic_page_get(f->l, cpu, again, &base, &deadline);
+        assert_memory_equal(page, again, sizeof(page));
+    }
+    assert_int_equal(get(f, 10, 0x390), 1500);
+    assert_int_equal(get(f, 10, 0x80), 0x20);
+    assert_int_equal(get(f, 10, 0x100 + 2 * 16), 1u << 21);
+    assert_int_equal(get(f, 10, 0x200 + 2 * 16), 1u << 6);
+    set(f, 10, 0xb0, 0); /* the one in service ends: the next can come */
+    assert_int_equal(lapic_intr_ack(f->l, 10), 0x46);
+    set(f, 10, 0xb0, 0);
+    clock_advance(f->clock, 24000);
+    assert_int_equal(lapic_intr_ack(f->l, 10), 0x31);
+    clock_advance(f->clock, 50000 - 32000 - 1);
+    assert_false(f->intr[11]);
+    clock_advance(f->clock, 1);
+    assert_int_equal(lapic_intr_ack(f->l, 11), 0x32);
+    assert_true(rdmsr(f, 12, 0x830, &value));
+    assert_int_equal(value, 0x300000055);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -368,6 +411,7 @@ int main(void)
         T(test_x2apic),
         T(test_errors),
         T(test_software_disable),
+        T(test_pages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
