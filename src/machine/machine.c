@@ -66,6 +66,12 @@ static int engine_choose(struct machine *m, const char *name, const struct engin
     return 0;
 }
 
+static void time_passes(struct machine *m, bool passes)
+{
+    if (m->engine->ops->time_passes)
+        m->engine->ops->time_passes(m->engine, passes);
+}
+
 static void on_ioapic_eoi(void *ctx, uint8_t vector)
 {
     struct machine *m = ctx;
@@ -77,7 +83,11 @@ static void on_ioapic_eoi(void *ctx, uint8_t vector)
 
 static int engine_make(struct machine *m, const char *name, struct error *err)
 {
-    struct engine_config config = {.vcpus = m->config.cpus, .mem = m->mem, .host = cpus_host(m)};
+    struct engine_config config = {.vcpus = m->config.cpus,
+                                   .mem = m->mem,
+                                   .host = cpus_host(m),
+                                   .tsc_hz = saving_tsc_hz(m),
+                                   .features = saving_features(m)};
     const struct engine_ops *ops = NULL;
     const char *comma = strchr(name, ',');
     int r;
@@ -86,6 +96,7 @@ static int engine_make(struct machine *m, const char *name, struct error *err)
     r = engine_choose(m, name, &ops, err);
     if (r < 0 || (r = ops->new (&config, &m->engine, err)) < 0)
         return r;
+    time_passes(m, false);
     m->engine->ioapic_eoi = on_ioapic_eoi;
     m->engine->ioapic_eoi_ctx = m;
     return cpus_new(m, err);
@@ -129,7 +140,8 @@ int machine_new(const struct machine_config *config, struct machine **ret_machin
         r = error_set(err, -errno, "timers: %s", strerror(errno));
         goto fail;
     }
-    if ((r = clock_new(&m->clock)) < 0 || (r = memory_make(m, err)) < 0)
+    if ((r = saving_new(m, config, err)) < 0 || (r = clock_new(&m->clock)) < 0 ||
+        (r = memory_make(m, err)) < 0)
         goto fail;
     clock_set_notify(m->clock, timer_arm, m);
     if ((r = engine_make(m, config->engine, err)) < 0 || (r = pc_new(m, config, err)) < 0)
@@ -139,6 +151,9 @@ int machine_new(const struct machine_config *config, struct machine **ret_machin
         error_set(err, r, "the processors cannot be set up: %s", strerror(-r));
         goto fail;
     }
+    r = saving_check(m, err);
+    if (r < 0)
+        goto fail;
     *ret_machine = m;
     return 0;
 fail:
@@ -150,6 +165,7 @@ struct machine *machine_free(struct machine *m)
 {
     if (!m)
         return NULL;
+    saving_free(m);
     cpus_join(m);
     pthread_mutex_lock(&m->lock);
     if (m->pc)
@@ -183,8 +199,18 @@ int machine_start(struct machine *m, struct error *err)
     int r = cpus_start(m, err);
 
     if (r == 0)
+        r = saving_start(m, err);
+    if (r == 0)
         machine_resume(m);
     return r;
+}
+
+/* The file of a saved machine is being written or read: nothing may move. */
+static bool is_working(const struct machine *m)
+{
+    uint64_t done, total;
+
+    return machine_working(m, &done, &total) != MACHINE_IDLE;
 }
 
 void machine_pause(struct machine *m)
@@ -195,18 +221,20 @@ void machine_pause(struct machine *m)
     pthread_mutex_lock(&m->lock);
     m->paused = true;
     clock_stop(m->clock);
+    time_passes(m, false);
     timer_arm(m);
     pthread_mutex_unlock(&m->lock);
 }
 
 void machine_resume(struct machine *m)
 {
-    if (!m->paused || m->end != MACHINE_RUNS || !m->started)
+    if (!m->paused || m->end != MACHINE_RUNS || !m->started || is_working(m))
         return;
     pthread_mutex_lock(&m->lock);
     m->paused = m->disk_full = false;
     pc_retry(m);
     clock_start(m->clock);
+    time_passes(m, true);
     timer_arm(m);
     pthread_mutex_unlock(&m->lock);
     if (!atomic_load(&m->requests))
@@ -225,7 +253,7 @@ bool machine_disk_is_full(const struct machine *m)
 
 void machine_reset(struct machine *m)
 {
-    if (m->end != MACHINE_RUNS || !cpus_park(m))
+    if (m->end != MACHINE_RUNS || is_working(m) || !cpus_park(m))
         return;
     pthread_mutex_lock(&m->lock);
     if (pc_reset(m) < 0) {
@@ -287,7 +315,9 @@ void machine_poll(struct machine *m)
         clock_run_timers(m->clock);
     timer_arm(m);
     pthread_mutex_unlock(&m->lock);
-    requests_serve(m);
+    saving_poll(m);
+    if (!is_working(m))
+        requests_serve(m);
 }
 
 enum machine_end machine_end(const struct machine *m)

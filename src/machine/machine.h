@@ -54,12 +54,14 @@ struct machine_config {
     bool stop_on_triple_fault;
     struct chardev serial; /* the far end of the first serial port */
     struct chardev debug;  /* … of the debug ports 0x402 and 0xe9 */
+    const char *restore;   /* a saved machine that this one goes on from */
 };
 
 /* How a machine came to its end. */
 enum machine_end {
     MACHINE_RUNS,         /* not at all yet */
     MACHINE_POWERED_OFF,  /* by the guest */
+    MACHINE_SAVED,        /* into a file, from which it goes on later */
     MACHINE_WAS_RESET,    /* stop_on_reset */
     MACHINE_DEBUG_EXITED, /* port 0xf4; machine_exit_status() has the status */
     MACHINE_TRIPLE_FAULT, /* stop_on_triple_fault; machine_report() says where */
@@ -83,7 +85,10 @@ const char *machine_engine_name(const struct machine *m);
 /* How the engine has run a vCPU, for people; empty when it does not tell. After the machine's end. */
 void machine_stats(struct machine *m, unsigned cpu, char *buf, size_t buf_bytes);
 
-/* Make the vCPU threads and let them run. Once. */
+/*
+ * Make the vCPU threads and let them run. Once. A machine that is to go on from a file first
+ * works on that (machine_working()).
+ */
 int machine_start(struct machine *m, struct error *err);
 /* Stand still: no vCPU runs, no time passes. Harmless when it does already. */
 void machine_pause(struct machine *m);
@@ -98,6 +103,29 @@ bool machine_disk_is_full(const struct machine *m);
 void machine_reset(struct machine *m);
 void machine_powerdown(struct machine *m);
 void machine_nmi(struct machine *m);
+
+/*
+ * Saving and restoring take their time, on threads of their own, while the machine stands still.
+ * The end is told from machine_poll(): result is 0, -ECANCELED, or another -errno with text.
+ */
+enum machine_work { MACHINE_IDLE, MACHINE_SAVING, MACHINE_RESTORING };
+typedef void machine_work_done(void *ctx, enum machine_work work, int result, const char *text);
+void machine_set_work_done(struct machine *m, machine_work_done *done, void *ctx);
+/* What is under way, and how much of the memory it has behind it. */
+enum machine_work machine_working(const struct machine *m, uint64_t *ret_done_bytes,
+                                  uint64_t *ret_total_bytes);
+/* Ask it to end early. A save that is cancelled leaves no file, and the machine goes on. */
+void machine_cancel(struct machine *m);
+
+/* Take the disk space of a later machine_save(m, NULL, …) into path. -ENOSPC and others with text. */
+int machine_reserve(struct machine *m, const char *path, struct error *err);
+/*
+ * Begin to save into a file at path (NULL: the reserved one), which it gets only when it is whole.
+ * Then the machine ends (MACHINE_SAVED), or goes on as it was. Refused with text: -EAGAIN while
+ * there is other work, -ENOSPC while a disk waits for room, -EINVAL where undo disks would not
+ * survive what is asked for.
+ */
+int machine_save(struct machine *m, const char *path, bool go_on, struct error *err);
 
 int machine_event_fd(const struct machine *m);
 int machine_timer_fd(const struct machine *m);

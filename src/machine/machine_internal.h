@@ -47,6 +47,7 @@ struct machine_cpu {
 };
 
 struct pc;
+struct saving;
 
 struct machine {
     struct machine_config config; /* its strings are gone after machine_new() */
@@ -56,6 +57,7 @@ struct machine {
     struct bus *mem, *pio;
     struct engine *engine;
     struct pc *pc;
+    struct saving *saving; /* save.c: work that goes on beside the loop, and what it keeps */
     uint64_t low_ram_bytes, high_ram_bytes;
     char *engine_note;
 
@@ -101,13 +103,41 @@ void machine_ask(struct machine *m, enum machine_request request);
 /* Any thread: let the loop call machine_poll(). A blk notify function too. */
 void machine_wake(void *machine);
 
+/* save.c */
+int saving_new(struct machine *m, const struct machine_config *config, struct error *err);
+/* Ends what is under way. */
+void saving_free(struct machine *m);
+/* What the processor of the machine to be restored was, NULL: there is none. */
+const struct x86_features *saving_features(const struct machine *m);
+uint64_t saving_tsc_hz(const struct machine *m);
+/* Can the machine, as it was made now, go on from the file? */
+int saving_check(struct machine *m, struct error *err);
+/* Begin to restore if there is something to restore. */
+int saving_start(struct machine *m, struct error *err);
+/* The loop: is it done? */
+void saving_poll(struct machine *m);
+
+/* cpu_state.c: save or load the vCPUs, parked. */
+int cpus_state(struct machine *m, struct state *s, struct error *err);
+/* The row "lapic" of an engine that has the local APICs itself. */
+int apics_state(struct machine *m, struct state *s);
+
 /* pc.c: the devices. Opens disks and firmware. */
 int pc_new(struct machine *m, const struct machine_config *config, struct error *err);
 void pc_free(struct machine *m);
 /* Every device and the processors to power-on, then what boots without firmware is set up. */
 int pc_reset(struct machine *m);
-/* Save or load every device, the vCPUs parked; disks are drained first. */
-int pc_state(struct machine *m, struct state *s);
+/*
+ * Save or load every device, the vCPUs parked; disks are drained first. Errors name the device:
+ * *ret_where is its row, untouched without an error.
+ */
+int pc_state(struct machine *m, struct state *s, const char **ret_where);
+/* The names of the rows that have state, a line each. */
+void pc_rows(const struct machine *m, char *buf, size_t buf_bytes);
+/* Locked: nothing is in flight, all is flushed. -ENOSPC with text: something waits for room. */
+int pc_quiesce(struct machine *m, struct error *err);
+/* Locked, after loading: the outside world's clock went on by ns. */
+void pc_elapse(struct machine *m, uint64_t ns);
 /* Locked: finish requests of the disks. */
 void pc_poll(struct machine *m);
 /* Locked: try again what found the host's disk full. */

@@ -852,26 +852,58 @@ int pc_reset(struct machine *m)
     return boot_apply(pc);
 }
 
-int pc_state(struct machine *m, struct state *s)
+static int wire_state(struct pc *pc, const struct wire *wire, struct state *s)
+{
+    uint32_t version = wire->ops->version;
+    int r = state_section(s, wire->name, &version);
+
+    if (r < 0 || (state_loading(s) && version != wire->ops->version))
+        return r < 0 ? r : -EBADMSG;
+    if (wire->ops == &lapic_dev_ops && !pc->lapic)
+        return apics_state(pc->m, s);
+    return wire->ops->state(wire_dev(pc, wire), s);
+}
+
+/* The local APICs are there, even if the engine has them. */
+static bool wire_has_state(const struct pc *pc, const struct wire *wire)
+{
+    return wire->ops && (wire_dev(pc, wire) || wire->ops == &lapic_dev_ops);
+}
+
+int pc_state(struct machine *m, struct state *s, const char **ret_where)
 {
     struct pc *pc = m->pc;
     int r = 0;
 
     drives_flush(pc);
+    bus_begin(m->mem);
+    bus_begin(m->pio);
     for (unsigned i = 0; i < pc->rows_made && r == 0; i++) {
-        const struct wire *wire = &wiring[i];
-        uint32_t version;
-
-        if (!wire->ops || !wire_dev(pc, wire))
-            continue;
-        version = wire->ops->version;
-        r = state_section(s, wire->name, &version);
-        if (r == 0 && state_loading(s) && version != wire->ops->version)
-            r = -EBADMSG;
-        if (r == 0)
-            r = wire->ops->state(wire_dev(pc, wire), s);
+        if (wire_has_state(pc, &wiring[i]))
+            r = wire_state(pc, &wiring[i], s);
+        if (r < 0)
+            *ret_where = wiring[i].name;
     }
+    if (r == 0 && (r = pc_wires_state(pc, s)) < 0)
+        *ret_where = "wires";
+    bus_commit(m->pio);
+    bus_commit(m->mem);
     return r;
+}
+
+void pc_rows(const struct machine *m, char *buf, size_t buf_bytes)
+{
+    size_t at = 0;
+
+    buf[0] = '\0';
+    for (unsigned i = 0; i < m->pc->rows_made && at < buf_bytes; i++)
+        if (wire_has_state(m->pc, &wiring[i]))
+            at += (size_t)snprintf(buf + at, buf_bytes - at, "%s\n", wiring[i].name);
+}
+
+void pc_elapse(struct machine *m, uint64_t ns)
+{
+    mc146818_elapse(m->pc->rtc, ns);
 }
 
 void pc_poll(struct machine *m)
@@ -882,6 +914,11 @@ void pc_poll(struct machine *m)
 void pc_retry(struct machine *m)
 {
     drives_retry(m->pc);
+}
+
+int pc_quiesce(struct machine *m, struct error *err)
+{
+    return drives_quiesce(m->pc, err);
 }
 
 void pc_flush(struct machine *m)

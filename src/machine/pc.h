@@ -118,6 +118,8 @@ int pc_pic_ack(void *pc);
 struct line pc_line(struct pc *pc, enum irq_source source, unsigned n);
 void pc_irq(struct pc *pc, enum irq_source source, unsigned n, bool level);
 struct msi_sink pc_msi(struct pc *pc);
+/* What of the wires no device drives again when it is loaded. */
+int pc_wires_state(struct pc *pc, struct state *s);
 
 struct ide_drive_config;
 
@@ -127,6 +129,7 @@ void drives_close(struct pc *pc);
 void drives_poll(struct pc *pc);
 void drives_retry(struct pc *pc);
 void drives_flush(struct pc *pc);
+int drives_quiesce(struct pc *pc, struct error *err);
 /* The four positions of the IDE channels. -ENOSPC with text when there are too many. */
 int drives_ide(struct pc *pc, struct ide_drive_config *ret_drives, struct error *err);
 

@@ -114,6 +114,33 @@ void drives_retry(struct pc *pc)
     each(pc, blk_retry);
 }
 
+static int quiesce(struct blk *blk, struct error *err)
+{
+    int r = blk_quiesce(blk);
+
+    if (r == -ENOSPC)
+        return error_set(err, r,
+                         "the host has no room for what the guest writes to %s; make room, resume "
+                         "the machine, then save it",
+                         blk->name);
+    return r < 0 ? error_set(err, r, "%s cannot be brought to stable storage: %s", blk->name,
+                             strerror(-r))
+                 : 0;
+}
+
+int drives_quiesce(struct pc *pc, struct error *err)
+{
+    int r = 0;
+
+    for (unsigned i = 0; i < pc->disk_count && r == 0; i++)
+        r = quiesce(pc->disks[i].blk, err);
+    if (r == 0 && pc->cdrom)
+        r = quiesce(pc->cdrom, err);
+    if (r == 0 && pc->floppy)
+        r = quiesce(pc->floppy, err);
+    return r;
+}
+
 static void drain_and_flush(struct blk *blk)
 {
     blk_drain(blk);
@@ -126,12 +153,16 @@ void drives_flush(struct pc *pc)
     each(pc, drain_and_flush);
 }
 
-/* A machine that broke keeps its changes: whoever mends it decides. */
+/*
+ * A machine that broke keeps its changes: whoever mends it decides. One that was saved needs them
+ * to go on.
+ */
 static void disk_undo(struct pc *pc, const struct pc_disk *disk)
 {
     struct machine *m = pc->m;
-    bool broke = m->end == MACHINE_BROKEN || m->end == MACHINE_TRIPLE_FAULT;
-    enum undo undo = broke ? UNDO_KEEP : m->config.undo;
+    bool keep =
+        m->end == MACHINE_BROKEN || m->end == MACHINE_TRIPLE_FAULT || m->end == MACHINE_SAVED;
+    enum undo undo = keep ? UNDO_KEEP : m->config.undo;
     struct error err;
 
     if (!m->started)
@@ -223,10 +254,22 @@ int machine_set_undo(struct machine *m, enum undo undo, struct error *err)
     return r;
 }
 
+/* The file of a saved machine names what is in the drives. */
+static int drives_free(const struct machine *m, struct error *err)
+{
+    uint64_t done, total;
+
+    return machine_working(m, &done, &total) == MACHINE_IDLE
+               ? 0
+               : error_set(err, -EAGAIN, "the machine is being saved or restored; wait for it");
+}
+
 int machine_eject(struct machine *m, const char *drive, bool force, struct error *err)
 {
-    int r;
+    int r = drives_free(m, err);
 
+    if (r < 0)
+        return r;
     pthread_mutex_lock(&m->lock);
     if (!strcmp(drive, "cdrom"))
         r = cd_eject(m->pc, force, err);
@@ -268,6 +311,8 @@ int machine_insert(struct machine *m, const char *drive, const char *path, struc
     struct blk *blk = NULL;
     int r;
 
+    if ((r = drives_free(m, err)) < 0)
+        return r;
     if (!cd && strcmp(drive, "floppy"))
         return error_set(err, -ENODEV, "there is no removable drive '%s'; use cdrom or floppy",
                          drive);

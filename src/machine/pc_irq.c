@@ -126,3 +126,24 @@ bool pc_apic_mmio(struct machine *m, unsigned cpu, uint64_t gpa, unsigned size, 
         *value = lapic_mmio_read(lapic, cpu, offset, size);
     return true;
 }
+
+int pc_wires_state(struct pc *pc, struct state *s)
+{
+    bool ferr = pc->irqs[13].levels >> IRQ_FROM_FERR & 1;
+    uint32_t version = 1;
+    int r = state_section(s, "wires", &version);
+
+    if (r < 0)
+        return r;
+    state_bool(s, "ferr", &ferr);
+    if (!state_loading(s) || state_error(s))
+        return state_error(s);
+    pc_irq(pc, IRQ_FROM_FERR, 13, ferr);
+    /*
+     * The engine's local APICs report the end of an interrupt only for messages that were sent
+     * here: what is still asked for is sent anew.
+     */
+    for (unsigned vector = 16; !pc->lapic && vector < 256; vector++)
+        ioapic_eoi(pc->ioapic, (uint8_t)vector);
+    return 0;
+}

@@ -26,6 +26,11 @@ void machine_nmi(struct machine *m)
 
 size_t machine_serial_receive(struct machine *m, const uint8_t *buf, size_t len_bytes)
 {
+    uint64_t done, total;
+
+    /* What comes while the machine is saved or restored is for it to read afterwards. */
+    if (machine_working(m, &done, &total) != MACHINE_IDLE)
+        return 0;
     return ns16550_receive(m->pc->com1, buf, len_bytes);
 }
 

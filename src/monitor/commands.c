@@ -31,6 +31,8 @@ static const char *argument_string(json_t *args, const char *name)
 
 static int cmd_status(struct commands *c, json_t *args, json_t **ret_value, struct error *err)
 {
+    uint64_t done = 0, total = 0;
+    enum machine_work work;
     const char *state = machine_end(c->machine) != MACHINE_RUNS ? "ended"
                         : machine_is_paused(c->machine)         ? "paused"
                                                                 : "running";
@@ -39,37 +41,99 @@ static int cmd_status(struct commands *c, json_t *args, json_t **ret_value, stru
     (void)err;
     if (machine_disk_is_full(c->machine))
         state = "disk-full";
+    work = machine_working(c->machine, &done, &total);
+    if (work)
+        state = work == MACHINE_SAVING ? "saving" : "restoring";
     *ret_value = json_pack("{s:s, s:s, s:s, s:I}", "name", c->name, "state", state, "engine",
                            machine_engine_name(c->machine), "time-ns",
                            (json_int_t)machine_time_ns(c->machine));
+    if (work && *ret_value) {
+        json_object_set_new(*ret_value, "done-bytes", json_integer((json_int_t)done));
+        json_object_set_new(*ret_value, "total-bytes", json_integer((json_int_t)total));
+    }
     return 0;
+}
+
+/* What would move the machine has to wait while it is saved or restored. */
+static int check_idle(const struct commands *c, struct error *err)
+{
+    uint64_t done, total;
+
+    return machine_working(c->machine, &done, &total) == MACHINE_IDLE
+               ? 0
+               : error_set(err, -EAGAIN,
+                           "the machine is being saved or restored; wait for it, or give "
+                           "save-cancel");
+}
+
+static int cmd_save(struct commands *c, json_t *args, json_t **ret_value, struct error *err)
+{
+    const char *path = argument_string(args, "path");
+    int r;
+
+    (void)ret_value;
+    if (path && !*path)
+        return error_set(err, -EINVAL, "path: the name of a file is missing");
+    r = machine_save(c->machine, path, json_is_true(json_object_get(args, "continue")), err);
+    if (r == 0)
+        work_watch(c->work);
+    return r;
+}
+
+static int cmd_save_cancel(struct commands *c, json_t *args, json_t **ret_value, struct error *err)
+{
+    uint64_t done, total;
+
+    (void)args;
+    (void)ret_value;
+    if (machine_working(c->machine, &done, &total) != MACHINE_SAVING)
+        return error_set(err, -EINVAL, "the machine is not being saved");
+    machine_cancel(c->machine);
+    return 0;
+}
+
+static int cmd_reserve_state(struct commands *c, json_t *args, json_t **ret_value,
+                             struct error *err)
+{
+    const char *path = argument_string(args, "path");
+
+    (void)ret_value;
+    if (!path || !*path)
+        return error_set(err, -EINVAL, "path: the name of a file is missing");
+    return machine_reserve(c->machine, path, err);
 }
 
 static int cmd_pause(struct commands *c, json_t *args, json_t **ret_value, struct error *err)
 {
+    int r = check_idle(c, err);
+
     (void)args;
     (void)ret_value;
-    (void)err;
-    machine_pause(c->machine);
-    return 0;
+    if (r == 0)
+        machine_pause(c->machine);
+    return r;
 }
 
 static int cmd_resume(struct commands *c, json_t *args, json_t **ret_value, struct error *err)
 {
+    int r = check_idle(c, err);
+
     (void)args;
     (void)ret_value;
-    (void)err;
-    machine_resume(c->machine);
-    return 0;
+    if (r == 0)
+        machine_resume(c->machine);
+    return r;
 }
 
 static int cmd_reset(struct commands *c, json_t *args, json_t **ret_value, struct error *err)
 {
+    int r = check_idle(c, err);
+
     (void)args;
     (void)ret_value;
-    (void)err;
-    machine_reset(c->machine);
-    return 0;
+    if (r == 0)
+        machine_reset(c->machine);
+    return r;
 }
 
 static int cmd_powerdown(struct commands *c, json_t *args, json_t **ret_value, struct error *err)
@@ -297,6 +361,9 @@ static const struct command commands[] = {
     {"powerdown", {NULL}, cmd_powerdown},
     {"nmi", {NULL}, cmd_nmi},
     {"quit", {NULL}, cmd_quit},
+    {"save", {"path:s", "continue:b"}, cmd_save},
+    {"save-cancel", {NULL}, cmd_save_cancel},
+    {"reserve-state", {"path:s"}, cmd_reserve_state},
     {"screenshot", {"path:s"}, cmd_screenshot},
     {"screen-text", {NULL}, cmd_screen_text},
     {"send-keys", {"keys:a"}, cmd_send_keys},

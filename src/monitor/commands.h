@@ -10,11 +10,13 @@
 #include "base/error.h"
 #include "machine/machine.h"
 #include "monitor/typist.h"
+#include "monitor/work.h"
 
 struct commands {
     const char *name; /* of the machine */
     struct machine *machine;
     struct typist *typist;
+    struct work *work;
     void (*quit)(void *ctx); /* end the program soon */
     void *ctx;
 };

@@ -43,8 +43,10 @@ static const char *error_code(int r)
         return "not-found";
     case -ENOSYS:
         return "unknown-command";
-    case -ENOSPC:
+    case -EAGAIN:
         return "busy";
+    case -ENOSPC:
+        return "no-space";
     case -EBUSY:
         return "locked";
     case -ENOMEM:

@@ -312,6 +312,16 @@ static int set_control(struct definition *def, const char *value, struct error *
     return set_string(&def->control, value + strlen("unix="));
 }
 
+static int set_restore(struct definition *def, const char *value, struct error *err)
+{
+    return set_file(&def->restore, "restore", value, err);
+}
+
+static int set_reserve_state(struct definition *def, const char *value, struct error *err)
+{
+    return set_file(&def->reserve_state, "reserve-state", value, err);
+}
+
 static int parse_flag(const char *option, const char *value, bool *ret_flag, struct error *err)
 {
     static const char *const choices[] = {"false", "true", NULL};
@@ -377,6 +387,8 @@ static const struct option options[] = {
     {"debug-console", false, set_debug_console},
     {"display", false, set_display},
     {"control", false, set_control},
+    {"restore", false, set_restore},
+    {"reserve-state", false, set_reserve_state},
     {"debug-exit", true, set_debug_exit},
     {"stats", true, set_stats},
     {"on-reset", false, set_on_reset},
@@ -585,6 +597,8 @@ void definition_done(struct definition *def)
     free(def->debug_console);
     free(def->display);
     free(def->control);
+    free(def->restore);
+    free(def->reserve_state);
     *def = (struct definition){0};
 }
 
@@ -619,6 +633,7 @@ void definition_to_config(const struct definition *def, struct machine_config *r
         .debug_exit = def->debug_exit,
         .stop_on_reset = def->stop_on_reset,
         .stop_on_triple_fault = def->stop_on_triple_fault,
+        .restore = def->restore,
     };
     for (unsigned i = 0; i < def->disk_count; i++)
         ret_config->disks[i] =

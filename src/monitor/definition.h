@@ -29,6 +29,8 @@ struct definition {
     char *display;       /* "none", "vnc=ADDR:PORT" */
     char *debug_console; /* NULL, or as serial */
     char *control;       /* NULL, or the path of the socket */
+    char *restore;       /* NULL, or the file of a saved machine */
+    char *reserve_state; /* NULL, or the file that it may be saved to */
     bool debug_exit, stop_on_reset, stop_on_triple_fault, stats;
 };
 

@@ -3,7 +3,7 @@
  * yado-vm: one virtual machine. Options become a definition, the definition a machine, and a
  * loop serves its timers, its disks, its serial line and its control socket until it ends.
  *
- * Exit status: 0 the guest powered off, or the user ended it; 1 the machine broke; 2 wrong input;
+ * Exit status: 0 the guest powered off, or the user ended or saved it; 1 the machine broke; 2 wrong input;
  * with --debug-exit whatever the guest chose.
  */
 #include <errno.h>
@@ -18,6 +18,7 @@
 #include "monitor/serial.h"
 #include "monitor/terminal.h"
 #include "monitor/vnc.h"
+#include "monitor/work.h"
 
 enum { STATUS_OK = 0, STATUS_BROKEN = 1, STATUS_USAGE = 2 };
 
@@ -28,6 +29,7 @@ struct vm {
     struct vnc *vnc;
     struct control *control;
     struct typist *typist;
+    struct work *work;
     struct commands commands;
     uv_loop_t loop;
     uv_poll_t event_poll, timer_poll;
@@ -143,6 +145,11 @@ static int vm_open(struct vm *vm, struct error *err)
     r = machine_new(&config, &vm->machine, err);
     if (r < 0)
         return r;
+    if (vm->def.reserve_state) {
+        r = machine_reserve(vm->machine, vm->def.reserve_state, err);
+        if (r < 0)
+            return error_prefix(err, r, "--reserve-state");
+    }
     r = typist_new(&vm->loop, vm->machine, &vm->typist);
     if (r < 0)
         return r;
@@ -154,6 +161,9 @@ static int vm_open(struct vm *vm, struct error *err)
     if (vm->def.control)
         r = control_new(&vm->loop, vm->def.control, commands_execute, &vm->commands, &vm->control,
                         err);
+    if (r == 0)
+        r = work_new(&vm->loop, vm->machine, vm->control, &vm->work);
+    vm->commands.work = vm->work;
     return r;
 }
 
@@ -183,6 +193,8 @@ static int vm_start(struct vm *vm, struct error *err)
         r = vnc_start(vm->vnc, vm->machine, err);
     if (r == 0)
         r = machine_start(vm->machine, err);
+    if (r == 0 && vm->def.restore)
+        work_watch(vm->work);
     return r;
 }
 
@@ -192,6 +204,7 @@ static void vm_close(struct vm *vm)
     if (vm->machine)
         machine_pause(vm->machine);
     vm->vnc = vnc_free(vm->vnc);
+    vm->work = work_free(vm->work);
     vm->control = control_free(vm->control);
     vm->typist = typist_free(vm->typist);
     vm->machine = machine_free(vm->machine);

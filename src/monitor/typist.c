@@ -77,7 +77,7 @@ int typist_chord(struct typist *t, const char *chord, struct error *err)
         p += len;
     } while (*p++ == '-');
     if (TYPIST_EVENTS_MAX - t->count < 2 * count)
-        return error_set(err, -ENOSPC, "too many keys are waiting; try later");
+        return error_set(err, -EAGAIN, "too many keys are waiting; try later");
     for (unsigned i = 0; i < count; i++)
         add(t, keys[i], true);
     while (count--)
@@ -94,7 +94,7 @@ int typist_text(struct typist *t, const char *text, size_t len_bytes, struct err
             return error_set(err, -EINVAL, "character %zu (0x%02x) is on no key of a US keyboard",
                              i + 1, (unsigned char)text[i]);
     if (len_bytes > (TYPIST_EVENTS_MAX - t->count) / 4)
-        return error_set(err, -ENOSPC, "too many keys are waiting; try later");
+        return error_set(err, -EAGAIN, "too many keys are waiting; try later");
     for (size_t i = 0; i < len_bytes; i++) {
         enum key key = key_by_char(text[i], &shift);
 

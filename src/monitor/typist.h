@@ -19,7 +19,7 @@ struct typist;
 int typist_new(uv_loop_t *loop, struct machine *machine, struct typist **ret_typist);
 /* What waits is not typed. NULL is fine. Always returns NULL. */
 struct typist *typist_free(struct typist *t);
-/* Keys pressed together, "ctrl-alt-delete". -EINVAL with text, -ENOSPC when too much waits. */
+/* Keys pressed together, "ctrl-alt-delete". -EINVAL with text, -EAGAIN when too much waits. */
 int typist_chord(struct typist *t, const char *chord, struct error *err);
 /* Characters of the US layout; nothing is typed if one cannot be. */
 int typist_text(struct typist *t, const char *text, size_t len_bytes, struct error *err);

@@ -147,9 +147,10 @@ static void steps(struct input *in, struct machine *m)
 
 static struct state *save(struct machine *m, const void **ret_data, size_t *ret_len_bytes)
 {
+    const char *where;
     struct state *s;
 
-    fuzz_require(state_new_save(&s) == 0 && pc_state(m, s) == 0);
+    fuzz_require(state_new_save(&s) == 0 && pc_state(m, s, &where) == 0);
     *ret_data = state_data(s, ret_len_bytes);
     return s;
 }
@@ -160,6 +161,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct machine *m = NULL;
     struct error err = {""};
     char paths[4][32];
+    const char *where;
     const void *first, *second;
     size_t first_bytes, second_bytes;
     int fds[4];
@@ -186,7 +188,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     steps(&in, m);
 
     struct state *saved = save(m, &first, &first_bytes), *load, *again;
-    fuzz_require(state_new_load(first, first_bytes, &load) == 0 && pc_state(m, load) == 0);
+    fuzz_require(state_new_load(first, first_bytes, &load) == 0 && pc_state(m, load, &where) == 0);
     again = save(m, &second, &second_bytes);
     fuzz_require(first_bytes == second_bytes && !memcmp(first, second, first_bytes));
     state_free(saved);

@@ -8,6 +8,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import time
 
 from . import images, packages
 from .machine import CommandError, Config, GuestError, Unavailable, Yado
@@ -391,6 +392,135 @@ def control(lab):
         vm.expect("Yado test: power off", LONG)
         vm.execute("quit")
         vm.expect_end(SHORT)
+
+
+# Runs in the guest while it is saved: a sum that never changes, and blocks that say their number.
+BUSY = r"""
+cat > /tmp/sum <<'END'
+while :; do seq 1 20000 | md5sum; done > /tmp/sums
+END
+cat > /tmp/write <<'END'
+n=0
+while [ $n -lt 4000 ]; do
+    printf '%-4096s' "block $n" | dd of=/dev/vda bs=4096 seek=$n conv=notrunc,fsync 2>/dev/null
+    n=$((n + 1))
+    echo $n > /tmp/next
+    mv /tmp/next /tmp/written
+done
+END
+sh /tmp/sum & sh /tmp/write &
+sleep 2
+"""
+# … and what must be true of it afterwards, from inside.
+BUSY_CHECK = r"""
+cat > /tmp/look <<'END'
+set -e
+written=$(cat /tmp/written)
+test $(sort -u /tmp/sums | wc -l) = 1
+n=0
+while [ $n -lt $written ]; do
+    test "$(dd if=/dev/vda bs=4096 skip=$n count=1 2>/dev/null | tr -d ' ')" = "block$n"
+    n=$((n + 1))
+done
+echo blocks=$written=
+END
+"""
+
+
+def saved_machine(lab, disk, **config):
+    return lab.machine(memory_mib=256, kernel=packages.the_file("linux-image-cloud-amd64", "amd64",
+                                                                "boot/vmlinuz-*"),
+                       initrd=images.built("initramfs-cloud"), disks=((disk, "virtio"),),
+                       append="console=ttyS0,115200 panic=-1", **config)
+
+
+def refused(lab, disk, what, **config):
+    with saved_machine(lab, disk, **config) as vm:
+        vm.expect_end(SHORT, 2)
+        check(what in vm.report(), f"not refused with {what!r}:\n{vm.report()}")
+
+
+@case("saved", cpus=1, engine="soft", then="soft,t0")
+@case("saved-smp", cpus=2, engine="soft", then="soft")
+@case("saved-interpreted", cpus=2, engine="soft,t0", then="soft")
+@case("saved-kvm", cpus=2, engine="kvm", then="kvm")
+@case("saved-kvm-soft", cpus=2, engine="kvm", then="soft")
+def saved(lab, cpus, engine, then):
+    """Linux is saved while it computes and writes to a disk, and goes on in a new process"""
+    only_yado(lab)
+    disk, state = lab.folder / "disk.raw", lab.folder / "machine.saved"
+    with open(disk, "wb") as file:
+        file.truncate(32 << 20)
+    with saved_machine(lab, disk, cpus=cpus, engine=engine, reserve=state) as vm:
+        vm.expect("yado-guest: Linux", LONG, never="Kernel panic")
+        vm.expect(PROMPT, SHORT)
+        check(pathlib.Path(f"{state}.part").stat().st_blocks * 512 > 256 << 20, "no room reserved")
+        for line in (BUSY + BUSY_CHECK).strip().splitlines():
+            vm.send(line + "\n")
+        vm.run("true", SHORT)
+        uptime = float(vm.run("cut -d' ' -f1 /proc/uptime", SHORT).split()[-1])
+        written = vm.execute("save")
+        check(written == {}, f"{written}")
+        vm.expect_end(LONG)
+    check(not pathlib.Path(f"{state}.part").exists(), "the reserved file is still there")
+    check(state.stat().st_size < 200 << 20, f"{state.stat().st_size} bytes were saved")
+    time.sleep(5)
+    refused(lab, disk, "give --cpus", cpus=cpus + 1, engine=then, restore=state)
+    with saved_machine(lab, disk, cpus=cpus, engine=then, restore=state) as vm:
+        vm.send("\n")
+        vm.expect(PROMPT, LONG, never="yado-guest: Linux")
+        later = float(vm.run("cut -d' ' -f1 /proc/uptime", SHORT).split()[-1])
+        check(uptime <= later < uptime + 60, f"uptime was {uptime} s, and then {later}")
+        # The battery-backed clock went on; the system's own says what it said.
+        behind = vm.run("echo $(($(date -d \"$(hwclock -r)\" +%s 2>/dev/null || "
+                        "cat /sys/class/rtc/rtc0/since_epoch) - $(date +%s)))", SHORT).split()[-1]
+        check(3 <= int(behind) <= 60, f"the system's clock is {behind} s behind")
+        vm.run("sleep 2", SHORT)
+        vm.run("kill %1 %2; wait; sh /tmp/look", LONG)
+        vm.run("dmesg > /tmp/messages", SHORT)
+        vm.run("! grep -iE 'unstable|lockup|stall|backtrace|I/O error' /tmp/messages", SHORT)
+        vm.send("poweroff -f\n")
+        vm.expect_end(SHORT)
+    refused(lab, disk, "has changed since the machine was saved", cpus=cpus, engine=then,
+            restore=state)
+
+
+@case("saved-undo")
+def saved_undo(lab):
+    """A saved machine keeps its undo disks; going on is refused when they, or the file, are not whole"""
+    only_yado(lab)
+    disk, state = lab.copy("demo"), lab.folder / "machine.saved"
+    prompt = re.compile(r"root@\S+# ")
+    before = disk.read_bytes()
+
+    def machine(**config):
+        return lab.machine(memory_mib=256, disks=((disk, "virtio"),), undo="discard", **config)
+
+    with machine() as vm:
+        login(vm, "yado-demo")
+        vm.run("seq 1 20000 > /root/kept", SHORT, prompt)
+        try:
+            vm.execute("save", path=str(state), **{"continue": True})
+            check(False, "a saved state whose undo disks are about to be discarded")
+        except CommandError as err:
+            check("undo" in str(err), str(err))
+        vm.execute("save", path=str(state))
+        vm.expect_end(LONG)
+    whole = state.read_bytes()
+    for damaged in (whole[:-1], whole[:len(whole) // 2], whole[:1000] + b"\0" + whole[1001:]):
+        state.write_bytes(damaged)
+        with machine(restore=state) as vm:
+            check(vm.wait(SHORT) in (1, 2), "a damaged file was taken")
+            check("damaged or cut off" in vm.report(), vm.report())
+    state.write_bytes(whole)
+    check(disk.read_bytes() == before, "the disk was changed though there is an undo disk")
+    with machine(restore=state) as vm:
+        vm.send("\n")
+        vm.expect(prompt, LONG)
+        vm.run("seq 1 20000 | cmp - /root/kept", SHORT, prompt)
+        vm.send("poweroff\n")
+        vm.expect_end(LONG)
+    check(disk.read_bytes() == before, "the changes were not discarded at the end")
 
 
 @case("wrong-input")

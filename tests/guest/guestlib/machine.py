@@ -58,6 +58,8 @@ class Config:
     boot: str = ""
     debug_exit: bool = False
     undo: str = ""          # keep, commit or discard
+    restore: object = None  # a saved machine to go on from
+    reserve: object = None  # where it is to be saved to
 
 
 def pattern_of(wanted):
@@ -324,6 +326,10 @@ class Yado(Machine):
             argv += ["--boot", config.boot]
         if config.undo:
             argv += ["--undo", config.undo]
+        if config.restore:
+            argv += ["--restore", config.restore]
+        if config.reserve:
+            argv += ["--reserve-state", config.reserve]
         if config.debug_exit:
             argv += ["--debug-exit"]
         return argv

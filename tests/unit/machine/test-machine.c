@@ -317,6 +317,7 @@ static void test_state(void **state)
     struct machine_config c = config();
     struct machine *one, *two;
     struct state *first, *load, *second;
+    const char *where = "";
     const void *a, *b;
     size_t a_len, b_len;
 
@@ -328,12 +329,12 @@ static void test_state(void **state)
     two = start(&c);
     machine_pause(two);
     assert_int_equal(state_new_save(&first), 0);
-    assert_int_equal(pc_state(one, first), 0);
+    assert_int_equal(pc_state(one, first, &where), 0);
     a = state_data(first, &a_len);
     assert_int_equal(state_new_load(a, a_len, &load), 0);
-    assert_int_equal(pc_state(two, load), 0);
+    assert_int_equal(pc_state(two, load, &where), 0);
     assert_int_equal(state_new_save(&second), 0);
-    assert_int_equal(pc_state(two, second), 0);
+    assert_int_equal(pc_state(two, second, &where), 0);
     b = state_data(second, &b_len);
     assert_int_equal(a_len, b_len);
     assert_memory_equal(a, b, a_len);
