@@ -49,7 +49,7 @@ int x86_state_walk(struct x86_state *x, struct state *s)
     U64(cr0) U64(cr2) U64(cr3) U64(cr4) U64(cr8) U64(xcr0) U64(efer) U64(star) U64(lstar);
     U64(cstar) U64(sfmask) U64(kernel_gs_base) U64(sysenter_cs) U64(sysenter_esp);
     U64(sysenter_eip) U64(pat) U64(tsc) U64(tsc_aux) U64(tsc_adjust) U64(misc_enable);
-    U64(spec_ctrl) U64(mtrr_def_type) U64(mcg_status) U64(trap_dr6);
+    U64(spec_ctrl) U64(pkru) U64(pkrs) U64(mtrr_def_type) U64(mcg_status) U64(trap_dr6);
 #undef U64
     state_bytes(s, "dr", x->dr, sizeof(x->dr));
     state_bytes(s, "mtrr_fixed", x->mtrr_fixed, sizeof(x->mtrr_fixed));
@@ -96,6 +96,8 @@ static bool control_valid(const struct x86_state *x, const struct x86_features *
         {CR4_OSXSAVE, X86_FEAT_XSAVE},
         {CR4_SMEP, X86_FEAT_SMEP},
         {CR4_SMAP, X86_FEAT_SMAP},
+        {CR4_PKE, X86_FEAT_PKU},
+        {CR4_PKS, X86_FEAT_PKS},
     };
     uint64_t cr4_allowed = 0;
     bool lma = x->efer & EFER_LMA;
@@ -123,7 +125,8 @@ static bool fpu_valid(const struct x86_state *x, const struct x86_features *f)
 
     if (x86_has(f, X86_FEAT_AVX))
         components |= XCR0_AVX;
-    if (!(x->xcr0 & XCR0_X87) || x->xcr0 & ~components ||
+    if (!(x->xcr0 & XCR0_X87) ||
+        x->xcr0 & ~(components | (x86_has(f, X86_FEAT_PKU) ? XCR0_PKRU : 0)) ||
         (x->xcr0 & XCR0_AVX && !(x->xcr0 & XCR0_SSE)))
         return false;
     /* XRSTOR refuses these: vol. 1, 13.8.1. */
@@ -164,6 +167,8 @@ int x86_state_valid(const struct x86_state *x, const struct x86_features *f)
     for (unsigned i = 0; i < sizeof(flags); i++)
         if (flags[i] > 1)
             return -EBADMSG;
+    if (x->pkru >> 32 || x->pkrs >> 32)
+        return -EBADMSG;
     if (x->activity > X86_SHUTDOWN || x->fault_vector > 31 || x->trap_dr6 & ~0xe00fULL)
         return -EBADMSG;
     if (x->rflags >> 22 || x->dr[6] >> 32 || x->dr[7] >> 32)

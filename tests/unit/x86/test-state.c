@@ -113,6 +113,7 @@ static void test_refused(void **state)
     REFUSED(s.gdtr.base = 1ULL << 63);
     REFUSED(s.rip = 1ULL << 47);
     REFUSED(s.lstar = 1ULL << 47);
+    REFUSED(s.pkru = 1ULL << 32);
     x86_state_reset(&s, 1);
     s.cr4 = CR4_SMEP;
     assert_int_equal(x86_state_valid(&s, &few), -EBADMSG);
