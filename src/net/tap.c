@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * TAP interfaces: Linux, Documentation/networking/tuntap.rst; the header is struct virtio_net_hdr.
+ *
+ * A thread reads and hands frames to the cable; a frame that is refused is kept, and nothing more
+ * is read until there is room, so that the host's own queue decides what is lost.
+ */
+#define LOG_ROOM "tap"
+#include "net/tap.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+
+#include "base/log.h"
+
+#define TUN_DEVICE "/dev/net/tun"
+#define HEADER_BYTES 10
+/* Frames in one go under the cable's lock. */
+#define BATCH 64u
+
+struct tap {
+    int fd, wake_fd;
+    struct net_port port;
+    struct net_lock cable;
+    pthread_t thread;
+    bool started;
+    atomic_bool quit;
+    bool full;    /* the host takes no more: POLLOUT is waited for. Under the cable's lock. */
+    bool pending; /* buf holds a frame that was refused. Under the cable's lock. */
+    size_t len;   /* of buf */
+    uint8_t buf[HEADER_BYTES + NET_FRAME_MAX];
+};
+
+static void wake(struct tap *tap)
+{
+    uint64_t one = 1;
+
+    if (write(tap->wake_fd, &one, sizeof(one)) < 0)
+        return; /* it is readable already */
+}
+
+/* ---- from the card ---- */
+
+static bool tap_receive(void *ctx, const struct net_frame *f)
+{
+    struct tap *tap = ctx;
+    struct iovec iov[NET_IOV_MAX + 1];
+    struct net_offload header = f->offload;
+    ssize_t n;
+
+    /* To the kernel DATA_VALID is a promise that we cannot give for a guest. */
+    header.flags &= NET_NEEDS_CSUM;
+    iov[0] = (struct iovec){&header, HEADER_BYTES};
+    memcpy(iov + 1, f->iov, f->iov_count * sizeof(*iov));
+    do
+        n = writev(tap->fd, iov, (int)MIN(f->iov_count + 1, NET_IOV_MAX));
+    while (n < 0 && errno == EINTR);
+    if (n >= 0)
+        return true;
+    if (errno == EAGAIN || errno == ENOBUFS) {
+        tap->full = true;
+        wake(tap);
+        return false;
+    }
+    tap->port.received.drops++; /* an interface that is down, or a frame it does not want */
+    return true;
+}
+
+static void tap_ready(void *ctx)
+{
+    wake(ctx);
+}
+
+static const struct net_port_ops port_ops = {.receive = tap_receive, .ready = tap_ready};
+
+/* ---- from the host ---- */
+
+static bool deliver(struct tap *tap)
+{
+    struct iovec iov = {tap->buf + HEADER_BYTES, tap->len - HEADER_BYTES};
+    struct net_frame f = net_frame_of(&iov);
+
+    memcpy(&f.offload, tap->buf, sizeof(f.offload));
+    tap->pending = !net_send(&tap->port, &f);
+    return !tap->pending;
+}
+
+/* Read until there is nothing, or no room. Locked. */
+static void pump(struct tap *tap)
+{
+    if (tap->pending && !deliver(tap))
+        return;
+    for (unsigned i = 0; i < BATCH; i++) {
+        ssize_t n = read(tap->fd, tap->buf, sizeof(tap->buf));
+
+        if (n < (ssize_t)(HEADER_BYTES + NET_ETHER_BYTES))
+            return;
+        tap->len = (size_t)n;
+        if (!deliver(tap))
+            return;
+    }
+}
+
+static void *thread_main(void *ctx)
+{
+    struct tap *tap = ctx;
+    uint64_t count;
+
+    while (!atomic_load(&tap->quit)) {
+        struct pollfd fds[2] = {{.fd = tap->wake_fd, .events = POLLIN}, {.fd = tap->fd}};
+
+        net_lock(&tap->cable);
+        fds[1].events = (short)((tap->pending ? 0 : POLLIN) | (tap->full ? POLLOUT : 0));
+        net_unlock(&tap->cable);
+        if (poll(fds, 2, -1) < 0)
+            continue;
+        if (fds[0].revents && read(tap->wake_fd, &count, sizeof(count)) < 0)
+            continue;
+        net_lock(&tap->cable);
+        if (fds[1].revents & (POLLOUT | POLLERR) && tap->full) {
+            tap->full = false;
+            net_ready(&tap->port);
+        }
+        pump(tap);
+        net_unlock(&tap->cable);
+        if (fds[1].revents & (POLLERR | POLLHUP | POLLNVAL)) {
+            log_warning("the host's interface is gone");
+            break;
+        }
+    }
+    return NULL;
+}
+
+/* ---- life ---- */
+
+int tap_new_fd(int fd, unsigned accepts, const struct net_lock *lock, struct tap **ret_tap,
+               struct error *err)
+{
+    struct tap *tap = calloc(1, sizeof(*tap));
+
+    if (!tap) {
+        close(fd);
+        return -ENOMEM;
+    }
+    tap->fd = fd;
+    tap->cable = *lock;
+    tap->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    net_port_init(&tap->port, &port_ops, tap);
+    tap->port.accepts = accepts;
+    if (tap->wake_fd < 0) {
+        int r = error_set(err, -errno, "%s", strerror(errno));
+        tap_free(tap);
+        return r;
+    }
+    *ret_tap = tap;
+    return 0;
+}
+
+static int tap_error(const char *name, int code, struct error *err)
+{
+    const char *remedy = "";
+
+    if (code == EPERM || code == EACCES)
+        remedy = "; have it made for you: ip tuntap add NAME mode tap user YOU";
+    else if (code == ENOENT || code == ENODEV)
+        remedy = "; load the kernel's tun module";
+    else if (code == EBUSY)
+        remedy = "; another program is attached to it";
+    return error_set(err, -code, "tap=%s: %s%s", name, strerror(code), remedy);
+}
+
+int tap_new(const char *name, const struct net_lock *lock, struct tap **ret_tap, struct error *err)
+{
+    AUTO_FD int fd = open(TUN_DEVICE, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+    struct ifreq ifr = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
+    int header_bytes = HEADER_BYTES;
+    unsigned offload = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
+    unsigned accepts = NET_ACCEPTS_CSUM | NET_ACCEPTS_TSO4 | NET_ACCEPTS_TSO6 | NET_ACCEPTS_ECN;
+
+    if (fd < 0)
+        return tap_error(name, errno, err);
+    strncpy(ifr.ifr_name, name, sizeof(ifr.ifr_name) - 1);
+    if (ioctl(fd, TUNSETIFF, &ifr) < 0 || ioctl(fd, TUNSETVNETHDRSZ, &header_bytes) < 0)
+        return tap_error(name, errno, err);
+    /* What the host may leave to us; what cannot be had is made plain by the host. */
+    if (ioctl(fd, TUNSETOFFLOAD, offload) < 0)
+        log_info("tap=%s: no offloads: %s", name, strerror(errno));
+    return tap_new_fd(take_fd(&fd), accepts, lock, ret_tap, err);
+}
+
+struct tap *tap_free(struct tap *tap)
+{
+    if (!tap)
+        return NULL;
+    atomic_store(&tap->quit, true);
+    if (tap->started) {
+        wake(tap);
+        pthread_join(tap->thread, NULL);
+    }
+    net_lock(&tap->cable);
+    net_disconnect(&tap->port);
+    net_unlock(&tap->cable);
+    if (tap->wake_fd >= 0)
+        close(tap->wake_fd);
+    close(tap->fd);
+    free(tap);
+    return NULL;
+}
+
+int tap_start(struct tap *tap, struct error *err)
+{
+    sigset_t all, before;
+    int r;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    r = pthread_create(&tap->thread, NULL, thread_main, tap);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (r)
+        return error_set(err, -r, "no thread for the network: %s", strerror(r));
+    tap->started = true;
+    return 0;
+}
+
+struct net_port *tap_port(struct tap *tap)
+{
+    return &tap->port;
+}

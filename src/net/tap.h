@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A cable to an interface of the host: what the card sends arrives at the host's TAP interface,
+ * and what the host sends through that comes out here.
+ */
+#ifndef NET_TAP_H
+#define NET_TAP_H
+
+#include "base/error.h"
+#include "net/lock.h"
+#include "net/port.h"
+
+struct tap;
+
+/*
+ * Attach to the TAP interface `name`, which is made when there is none and we may. lock is that of
+ * the cable. -EPERM, -ENOENT, -EBUSY… with text.
+ */
+int tap_new(const char *name, const struct net_lock *lock, struct tap **ret_tap, struct error *err);
+/*
+ * The same on a descriptor that speaks as a TAP does, with a header of 10 bytes before each frame
+ * (TUNSETVNETHDRSZ; packet sockets have it, too): takes fd over.
+ */
+int tap_new_fd(int fd, unsigned accepts, const struct net_lock *lock, struct tap **ret_tap,
+               struct error *err);
+/* End its thread and close. Not under the cable's lock. NULL is fine. */
+struct tap *tap_free(struct tap *tap);
+/* Begin to pass frames. */
+int tap_start(struct tap *tap, struct error *err);
+struct net_port *tap_port(struct tap *tap);
+
+#endif
