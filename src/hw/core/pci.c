@@ -49,6 +49,8 @@ enum {
 
 #define MSIX_MAX 2048
 #define ROM_ENABLE 1u
+#define ROM_BYTES_MIN KIB(2) /* 6.2.5.2: what the register can express */
+#define ROM_BYTES_MAX MIB(16)
 
 struct pci_bus {
     struct pci_env env;
@@ -284,6 +286,29 @@ static const struct io_ops msix_io = {.name = "msix",
                                       .merge_writes = true,
                                       .read = msix_read,
                                       .write = msix_write};
+
+int pci_add_rom(struct pci_dev *pd, struct region *region, const void *data, uint64_t len_bytes)
+{
+    struct ram *ram = bus_ram(pd->bus->env.mem);
+    uint64_t size = ROM_BYTES_MIN, offset;
+    int r;
+
+    if (!len_bytes || len_bytes > ROM_BYTES_MAX)
+        return -EINVAL;
+    while (size < len_bytes)
+        size *= 2;
+    r = ram_alloc(ram, size, &offset);
+    if (r < 0)
+        return r;
+    memcpy(ram->host + offset, data, len_bytes);
+    *region = (struct region){.name = pd->name,
+                              .size_bytes = size,
+                              .priority = 1,
+                              .kind = REGION_ROM,
+                              .ram_offset = offset};
+    pci_add_bar(pd, PCI_ROM_BAR, region, false, false, false);
+    return 0;
+}
 
 unsigned pci_add_cap(struct pci_dev *pd, uint8_t id, unsigned len)
 {

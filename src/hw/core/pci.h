@@ -94,6 +94,11 @@ void pci_dev_done(struct pci_dev *pd);
 /* BAR n (PCI_ROM_BAR: expansion ROM) decodes region; its size is a power of two ≥ 16 (4 for I/O). */
 void pci_add_bar(struct pci_dev *pd, unsigned n, struct region *region, bool io, bool is64,
                  bool prefetchable);
+/*
+ * An expansion ROM with these contents, of which the store gets a copy; *region is the caller's.
+ * -EINVAL for nothing or more than 16 MiB, -ENOSPC.
+ */
+int pci_add_rom(struct pci_dev *pd, struct region *region, const void *data, uint64_t len_bytes);
 /* Append a capability of len bytes (header included); returns its offset; bytes start zero. */
 unsigned pci_add_cap(struct pci_dev *pd, uint8_t id, unsigned len);
 /* MSI with 64-bit address and one vector. */

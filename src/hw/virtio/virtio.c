@@ -87,6 +87,8 @@ void virtio_set_status(struct virtio *v, uint8_t status)
     bool was = virtio_running(v);
     v->status = (uint8_t)((v->status & VIRTIO_NEEDS_RESET) | status);
     /* Legacy drivers fill queues before they say that they run. */
+    if (!was && virtio_running(v) && v->ops->started)
+        v->ops->started(v->dev);
     if (!was && virtio_running(v))
         for (unsigned n = 0; n < v->queue_count; n++)
             virtio_notified(v, n);
@@ -112,6 +114,8 @@ void virtio_signal(struct virtio *v, unsigned n)
 
 void virtio_config_changed(struct virtio *v)
 {
+    if (v->status == 0)
+        return; /* nobody has looked at it yet */
     v->generation++;
     if (v->status & VIRTIO_DRIVER_OK)
         virtio_pci_interrupt(v, v->config_vector, 3);

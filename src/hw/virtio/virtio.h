@@ -34,6 +34,8 @@ struct virtio_ops {
     void (*notify)(void *dev, unsigned n);
     /* The driver has written to the configuration, which has been stored. */
     void (*config_written)(void *dev, unsigned offset, unsigned size);
+    /* The driver has begun to run; `accepted` is final. */
+    void (*started)(void *dev);
     /* Forget everything; afterwards nothing of the device touches memory. */
     void (*reset)(void *dev);
 };

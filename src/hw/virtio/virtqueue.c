@@ -170,27 +170,46 @@ void vq_unpop(struct virtqueue *vq)
     vq->next_avail--;
 }
 
-void vq_push(struct virtqueue *vq, uint16_t head, uint32_t written_bytes)
+void vq_fill(struct virtqueue *vq, unsigned n, uint16_t head, uint32_t written_bytes)
 {
+    unsigned at = 4 + 8 * ((vq->next_used + n) & (vq->size - 1u));
+
     if (!vq->enabled)
         return;
-    unsigned at = 4 + 8 * (vq->next_used & (vq->size - 1u));
     le32_put(vq->used_host + at, head);
     le32_put(vq->used_host + at + 4, written_bytes);
     ram_wrote(bus_ram(vq->mem), vq->used_ram_offset + at, 8);
-    vq->next_used++;
+}
+
+void vq_publish(struct virtqueue *vq, unsigned count)
+{
+    if (!vq->enabled)
+        return;
+    vq->next_used = (uint16_t)(vq->next_used + count);
     store_used16(vq, 2, vq->next_used);
+}
+
+void vq_push(struct virtqueue *vq, uint16_t head, uint32_t written_bytes)
+{
+    vq_fill(vq, 0, head, written_bytes);
+    vq_publish(vq, 1);
 }
 
 bool vq_arm(struct virtqueue *vq)
 {
+    return vq_arm_beyond(vq, 0);
+}
+
+bool vq_arm_beyond(struct virtqueue *vq, unsigned count)
+{
+    uint16_t event = (uint16_t)(vq->next_avail + count);
     if (!vq->enabled)
         return false;
     if (vq->event_idx)
-        store_used16(vq, 4 + 8u * vq->size, vq->next_avail);
+        store_used16(vq, 4 + 8u * vq->size, event);
     /* The driver writes its index and then looks at ours; we do it the other way round. */
     atomic_thread_fence(memory_order_seq_cst);
-    return load16(vq->avail_host + 2) != vq->next_avail;
+    return load16(vq->avail_host + 2) != event;
 }
 
 /* 2.7.7: with event indices the driver says after which used buffer it wants an interrupt. */

@@ -56,8 +56,16 @@ int vq_pop(struct virtqueue *vq, struct vq_chain *chain);
 void vq_unpop(struct virtqueue *vq);
 /* Give a buffer back, the first written_bytes of its `in` written. */
 void vq_push(struct virtqueue *vq, uint16_t head, uint32_t written_bytes);
+/*
+ * Several buffers that the driver is to find at once: vq_fill() notes the n-th (from 0, fewer than
+ * the queue has), vq_publish() shows the first `count`.
+ */
+void vq_fill(struct virtqueue *vq, unsigned n, uint16_t head, uint32_t written_bytes);
+void vq_publish(struct virtqueue *vq, unsigned count);
 /* Ask for a notification of the next buffer; true when there is one already. */
 bool vq_arm(struct virtqueue *vq);
+/* The same for the buffer behind the next `count`, which are not enough for somebody. */
+bool vq_arm_beyond(struct virtqueue *vq, unsigned count);
 /* Does the driver want to hear of what has been pushed since this last returned true? */
 bool vq_should_signal(struct virtqueue *vq);
 void vq_chain_done(struct vq_chain *chain);

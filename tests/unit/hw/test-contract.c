@@ -31,6 +31,7 @@
 #include "hw/virtio/virtio_balloon.h"
 #include "hw/virtio/virtio_blk.h"
 #include "hw/virtio/virtio_console.h"
+#include "hw/virtio/virtio_net.h"
 #include "hw/virtio/virtio_rng.h"
 #include "hwtest.h"
 #include "memdisk.h"
@@ -49,6 +50,7 @@ struct world {
     struct ps2kbd *kbd;
     struct ps2mouse *mouse;
     struct memdisk *disk; /* of the devices that have one */
+    struct net_port wire; /* the far end of a network card's cable */
 };
 
 struct io {
@@ -193,6 +195,32 @@ static struct blk *new_disk(struct world *w)
 
 MAKE(virtio_blk, .virtio = VIRTIO_ENV, .blk = new_disk(w), .queues = 2)
 MAKE(virtio_console, .virtio = VIRTIO_ENV, .chr = {.write = on_bytes})
+
+static bool on_frame(void *ctx, const struct net_frame *f)
+{
+    uint8_t bytes[64];
+    (void)ctx;
+    net_gather(f->iov, f->iov_count, 0, bytes, sizeof(bytes));
+    return bytes[20] & 3; /* a far end that is full now and then */
+}
+
+static const struct net_port_ops wire_ops = {.receive = on_frame};
+
+static void plug_in(struct world *w, struct net_port *port)
+{
+    net_port_init(&w->wire, &wire_ops, w);
+    net_connect(port, &w->wire);
+}
+
+static void *make_virtio_net(struct world *w)
+{
+    const struct virtio_net_env env = {
+        .virtio = VIRTIO_ENV, .mac = {0x52, 0x54, 0, 1, 2, 3}, .pairs = 2};
+    struct virtio_net *dev;
+    assert_int_equal(virtio_net_new(&env, &dev), 0);
+    plug_in(w, virtio_net_port(dev));
+    return dev;
+}
 
 static void *make_virtio_rng(struct world *w)
 {
@@ -453,7 +481,33 @@ static void stir_virtio(struct world *w, void *dev, uint32_t random)
         blk_drain(&w->disk->blk);
 }
 
+/* Frames come in, with and without offloads, and what was refused is asked for again. */
+static void stir_wire(struct world *w, uint32_t random)
+{
+    static uint8_t bytes[9000] = "\x52\x54\0\1\2\3\x52\x54\0\1\2\4\x08\0\x45\0";
+    struct iovec iov = {bytes, 14 + (random >> 8) % (random & 64 ? 8000 : 1500)};
+    struct net_frame f = net_frame_of(&iov);
+    if (random & 32)
+        f.offload.flags = NET_DATA_VALID;
+    bytes[0] = random & 16 ? 0x52 : 0xff;
+    if (random & 1)
+        net_send(&w->wire, &f);
+    w->wire.refused = true;
+    if (random & 2)
+        net_ready(&w->wire);
+}
+
+static void stir_virtio_net(struct world *w, void *dev, uint32_t random)
+{
+    stir_virtio(w, dev, random);
+    stir_wire(w, next_random());
+}
+
 static const struct row rows[] = {
+    {.ops = &virtio_net_dev_ops,
+     .make = make_virtio_net,
+     .devfn = PCI_DEVFN(4, 0),
+     .stir = stir_virtio_net},
     {.ops = &i8237_dev_ops,
      .make = make_i8237,
      .io = {{&i8237_first_io, 16}, {&i8237_second_io, 32}, {&i8237_page_io, 16}}},
