@@ -220,6 +220,7 @@ void machine_pause(struct machine *m)
     cpus_park(m);
     pthread_mutex_lock(&m->lock);
     m->paused = true;
+    pc_net_hold(m, true);
     clock_stop(m->clock);
     time_passes(m, false);
     timer_arm(m);
@@ -235,6 +236,7 @@ void machine_resume(struct machine *m)
     pc_retry(m);
     clock_start(m->clock);
     time_passes(m, true);
+    pc_net_hold(m, false);
     timer_arm(m);
     pthread_mutex_unlock(&m->lock);
     if (!atomic_load(&m->requests))

@@ -14,10 +14,12 @@
 #include "block/undo.h"
 #include "hw/core/chardev.h"
 #include "hw/core/keys.h"
+#include "net/port.h"
 
 #define MACHINE_DISKS_MAX 8
 #define MACHINE_CPUS_MAX 64
 #define MACHINE_PARENTS_MAX 8
+#define MACHINE_NETS_MAX 8
 #define MACHINE_MEMORY_MIN MIB(1)
 #define MACHINE_MEMORY_MAX GIB(512)
 
@@ -35,6 +37,14 @@ struct machine_disk {
     bool readonly;
 };
 
+enum machine_nic { MACHINE_NIC_VIRTIO, MACHINE_NIC_E1000, MACHINE_NIC_21140, MACHINE_NIC_RTL8139 };
+
+/* A network adapter; what its cable leads to is said later, by machine_net_connect(). */
+struct machine_net {
+    enum machine_nic nic;
+    uint8_t mac[NET_MAC_BYTES];
+};
+
 /* Strings may be NULL where the thing is absent; all are copied or used within machine_new(). */
 struct machine_config {
     const char *name;
@@ -49,6 +59,8 @@ struct machine_config {
     enum undo undo;                               /* of all writable disks; they are VHDs then */
     const char *cdrom, *floppy;
     enum machine_boot boot;
+    struct machine_net nets[MACHINE_NETS_MAX];
+    unsigned net_count;
     bool debug_exit;    /* port 0xf4, and the test devices that go with it */
     bool stop_on_reset; /* the guest's reset ends the machine */
     bool stop_on_triple_fault;
@@ -178,5 +190,17 @@ int machine_set_undo(struct machine *m, enum undo undo, struct error *err);
  */
 int machine_eject(struct machine *m, const char *drive, bool force, struct error *err);
 int machine_insert(struct machine *m, const char *drive, const char *path, struct error *err);
+
+/*
+ * Adapter n (of net_count): lead its cable to the far end of a network (NULL: nowhere), pull it
+ * out or plug it in, look at its counters. The far end stays the caller's, who takes it off before
+ * it goes away. From any thread that does not hold the lock.
+ */
+void machine_net_connect(struct machine *m, unsigned n, struct net_port *far_end);
+void machine_net_unplug(struct machine *m, unsigned n, bool unplugged);
+void machine_net_counters(struct machine *m, unsigned n, struct net_counters *ret_sent,
+                          struct net_counters *ret_received);
+/* Is the cable in at both ends? */
+bool machine_net_link(struct machine *m, unsigned n);
 
 #endif

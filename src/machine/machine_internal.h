@@ -144,6 +144,8 @@ void pc_poll(struct machine *m);
 void pc_retry(struct machine *m);
 /* Locked: wait until every disk's requests are done, and flush. */
 void pc_flush(struct machine *m);
+/* Locked: no frame comes in while the machine stands still. */
+void pc_net_hold(struct machine *m, bool held);
 /* Locked. */
 int pc_intr_ack(struct machine *m, unsigned cpu);
 bool pc_apic_msr(struct machine *m, unsigned cpu, uint32_t msr, uint64_t *value, bool write);

@@ -462,6 +462,25 @@ static int make_console(struct pc *pc, struct error *err)
     return virtio_console_new(&env, &pc->console);
 }
 
+#define NIC(n)                                                                                     \
+    static bool want_nic_##n(const struct pc *pc)                                                  \
+    {                                                                                              \
+        return n < pc->config->net_count;                                                          \
+    }                                                                                              \
+    static int make_nic_##n(struct pc *pc, struct error *err)                                      \
+    {                                                                                              \
+        return pc_nic_make(pc, n, err);                                                            \
+    }
+NIC(0)
+NIC(1)
+NIC(2)
+NIC(3)
+NIC(4)
+NIC(5)
+NIC(6)
+NIC(7)
+_Static_assert(MACHINE_NETS_MAX == 8, "a row for each card");
+
 static bool want_debug(const struct pc *pc)
 {
     return pc->config->debug.write;
@@ -668,6 +687,14 @@ static const struct wire wiring[] = {
     {"virtio-rng", &virtio_rng_dev_ops, DEV(rng), make_rng, NULL, {{0}}},
     {"virtio-balloon", &virtio_balloon_dev_ops, DEV(balloon), make_balloon, NULL, {{0}}},
     {"virtio-console", &virtio_console_dev_ops, DEV(console), make_console, NULL, {{0}}},
+    {"net.0", &pc_nic_dev_ops, DEV(nics[0]), make_nic_0, want_nic_0, {{0}}},
+    {"net.1", &pc_nic_dev_ops, DEV(nics[1]), make_nic_1, want_nic_1, {{0}}},
+    {"net.2", &pc_nic_dev_ops, DEV(nics[2]), make_nic_2, want_nic_2, {{0}}},
+    {"net.3", &pc_nic_dev_ops, DEV(nics[3]), make_nic_3, want_nic_3, {{0}}},
+    {"net.4", &pc_nic_dev_ops, DEV(nics[4]), make_nic_4, want_nic_4, {{0}}},
+    {"net.5", &pc_nic_dev_ops, DEV(nics[5]), make_nic_5, want_nic_5, {{0}}},
+    {"net.6", &pc_nic_dev_ops, DEV(nics[6]), make_nic_6, want_nic_6, {{0}}},
+    {"net.7", &pc_nic_dev_ops, DEV(nics[7]), make_nic_7, want_nic_7, {{0}}},
     {"debug-bochs",
      &debugcon_dev_ops,
      DEV(debug_bochs),
@@ -798,6 +825,7 @@ int pc_new(struct machine *m, const struct machine_config *config, struct error 
         r = firmware_fw_cfg(pc, err);
     bus_commit(m->pio);
     bus_commit(m->mem);
+    pc_nic_roms_done(pc);
     pc->config = NULL;
     return r;
 }

@@ -11,7 +11,7 @@
 
 #define PC_IRQS 24
 #define PC_REGIONS_MAX 64
-#define PC_ROWS_MAX 48
+#define PC_ROWS_MAX 56
 #define PC_IDE_DRIVES 4
 #define PC_VIRTIO_BLK_SLOT 4 /* of the first disk; the others follow */
 #define PC_BOOT_PIECES_MAX 32
@@ -55,6 +55,8 @@ struct pc_disk {
     bool undo_made; /* just now */
 };
 
+struct pc_nic;
+
 struct pc {
     struct machine *m;
     const struct machine_config *config; /* only while pc_new() runs */
@@ -86,6 +88,7 @@ struct pc {
     struct virtio_rng *rng;
     struct virtio_balloon *balloon;
     struct virtio_console *console;
+    struct pc_nic *nics[MACHINE_NETS_MAX];
 
     struct wire_or irqs[PC_IRQS];
     struct wire_or a20;
@@ -99,6 +102,7 @@ struct pc {
 
     uint64_t rom_offset, rom_bytes;
     struct blob firmware, vga_rom;
+    struct blob nic_roms[4]; /* by enum machine_nic; freed when all cards are made */
     struct acpi *acpi;
     struct direct_boot boot;
     struct blob linux_parts[PC_LINUX_PARTS]; /* what fw_cfg points to: boot_linux.c */
@@ -135,6 +139,13 @@ int drives_ide(struct pc *pc, struct ide_drive_config *ret_drives, struct error 
 
 /* The n-th virtio disk's image, NULL: there is none. */
 struct blk *drives_virtio(const struct pc *pc, unsigned n);
+
+/* pc_net.c: network cards, one interface for all kinds. */
+extern const struct dev_ops pc_nic_dev_ops;
+int pc_nic_make(struct pc *pc, unsigned n, struct error *err);
+/* Where card n is on the PCI bus. */
+unsigned pc_nic_slot(unsigned n);
+void pc_nic_roms_done(struct pc *pc);
 
 /* pc_firmware.c: ROM images, CMOS, fw_cfg contents. */
 int firmware_open(struct pc *pc, struct error *err);

@@ -23,7 +23,7 @@
 #define VGA_ROM_BYTES_MAX KIB(64)
 #define ROM_STEP KIB(4)
 #define PCI_HOLE_END 0xfebfffffu
-#define PATHS_MAX 16
+#define PATHS_MAX 24
 
 static int rom_lay(struct pc *pc, const char *path, struct error *err)
 {
@@ -145,14 +145,18 @@ static void paths_disks(struct pc *pc, struct paths *p)
     }
 }
 
+static void paths_nets(struct pc *pc, struct paths *p)
+{
+    for (unsigned n = 0; n < pc->config->net_count; n++)
+        PATH_ADD(p, "/pci@i0cf8/ethernet@%x/ethernet-phy@0", pc_nic_slot(n));
+}
+
 static void paths_media(struct paths *p, enum machine_boot what)
 {
     if (what == MACHINE_BOOT_CDROM)
         PATH_ADD(p, "/pci@i0cf8/ide@1,1/drive@1/disk@0");
     if (what == MACHINE_BOOT_FLOPPY)
         PATH_ADD(p, "/pci@i0cf8/isa@1/fdc@03f0/floppy@0");
-    if (what == MACHINE_BOOT_NETWORK)
-        PATH_ADD(p, "/pci@i0cf8/ethernet@3");
 }
 
 static int boot_order(struct pc *pc)
@@ -162,8 +166,9 @@ static int boot_order(struct pc *pc)
 
     if (pc->linux_parts[0].data)
         PATH_ADD(&p, "/rom@genroms/yado-linux.bin");
-    if (boot != MACHINE_BOOT_DISK)
-        paths_media(&p, boot);
+    if (boot == MACHINE_BOOT_NETWORK)
+        paths_nets(pc, &p);
+    paths_media(&p, boot);
     paths_disks(pc, &p);
     if (boot != MACHINE_BOOT_CDROM && pc->cdrom)
         paths_media(&p, MACHINE_BOOT_CDROM);

@@ -20,7 +20,8 @@
 
 struct command {
     const char *name;
-    const char *arguments[3]; /* "name:s" string, "name:b" boolean, "name:a" array */
+    const char
+        *arguments[3]; /* "name:s" string, "name:b" boolean, "name:i" number, "name:a" array */
     int (*run)(struct commands *c, json_t *args, json_t **ret_value, struct error *err);
 };
 
@@ -371,6 +372,10 @@ static const struct command commands[] = {
     {"eject", {"drive:s", "force:b"}, cmd_eject},
     {"undo", {"action:s"}, cmd_undo},
     {"insert", {"drive:s", "path:s"}, cmd_insert},
+    {"net-list", {NULL}, commands_net_list},
+    {"net-link", {"adapter:i", "up:b"}, commands_net_link},
+    {"net-connect", {"adapter:i", "to:s"}, commands_net_connect},
+    {"net-forward", {"adapter:i", "forward:s", "remove:b"}, commands_net_forward},
 };
 
 static int check_argument(const struct command *command, const char *name, json_t *value,
@@ -389,6 +394,8 @@ static int check_argument(const struct command *command, const char *name, json_
         case 'b':
             return json_is_boolean(value) ? 0
                                           : error_set(err, -EINVAL, "%s: give true or false", name);
+        case 'i':
+            return json_is_integer(value) ? 0 : error_set(err, -EINVAL, "%s: give a number", name);
         default:
             return json_is_array(value) ? 0 : error_set(err, -EINVAL, "%s: give an array", name);
         }

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "machine/machine.h"
+#include "monitor/networks.h"
 #include "monitor/typist.h"
 #include "monitor/work.h"
 
@@ -17,6 +18,7 @@ struct commands {
     struct machine *machine;
     struct typist *typist;
     struct work *work;
+    struct networks *networks;
     void (*quit)(void *ctx); /* end the program soon */
     void *ctx;
 };
@@ -24,5 +26,11 @@ struct commands {
 /* A control_execute(); ctx is a struct commands. -ENOSYS: there is no such command. */
 int commands_execute(void *ctx, const char *name, json_t *arguments, json_t **ret_value,
                      struct error *err);
+
+/* commands_net.c: the commands about network adapters. */
+int commands_net_list(struct commands *c, json_t *args, json_t **ret_value, struct error *err);
+int commands_net_link(struct commands *c, json_t *args, json_t **ret_value, struct error *err);
+int commands_net_connect(struct commands *c, json_t *args, json_t **ret_value, struct error *err);
+int commands_net_forward(struct commands *c, json_t *args, json_t **ret_value, struct error *err);
 
 #endif

@@ -262,13 +262,34 @@ static int set_boot(struct definition *def, const char *value, struct error *err
     return 0;
 }
 
+static void nets_clear(struct definition *def)
+{
+    while (def->net_count)
+        definition_net_done(&def->nets[--def->net_count]);
+}
+
+/* Each adds an adapter; none takes back those before it. */
+static int add_net(struct definition *def, const struct definition_net *net, struct error *err)
+{
+    if (def->net_count == MACHINE_NETS_MAX)
+        return error_set(err, -EINVAL, "--net: at most %u adapters", MACHINE_NETS_MAX);
+    def->nets[def->net_count++] = *net;
+    return 0;
+}
+
 static int set_net(struct definition *def, const char *value, struct error *err)
 {
-    static const char *const choices[] = {"none", NULL};
-    unsigned choice;
+    struct definition_net net;
+    int r;
 
-    (void)def;
-    return choose("net", value, choices, &choice, err);
+    if (!strcmp(value, "none")) {
+        nets_clear(def);
+        return 0;
+    }
+    r = definition_net_parse(value, &net, err);
+    if (r == 0 && (r = add_net(def, &net, err)) < 0)
+        definition_net_done(&net);
+    return r;
 }
 
 /* "file=PATH" and the like: the length of the key if the value is not empty. */
@@ -507,25 +528,48 @@ static int json_disk(struct definition *def, json_t *value, struct error *err)
     return add_disk(def, file ? file : "", bus, readonly, err);
 }
 
-static int json_option(struct definition *def, const struct option *option, json_t *value,
-                       struct error *err)
+static int json_net(struct definition *def, json_t *value, struct error *err)
 {
-    char number[32];
+    struct definition_net net;
+    int r;
+
+    if (json_is_string(value))
+        return set_net(def, json_string_value(value), err);
+    r = definition_net_parse_json(value, &net, err);
+    if (r == 0 && (r = add_net(def, &net, err)) < 0)
+        definition_net_done(&net);
+    return r;
+}
+
+/* One, or a list. */
+static int json_each(struct definition *def, json_t *value,
+                     int (*add)(struct definition *def, json_t *one, struct error *err),
+                     struct error *err)
+{
     json_t *one;
     size_t i;
     int r;
 
-    if (!strcmp(option->name, "disk")) {
-        if (!json_is_array(value))
-            return json_disk(def, value, err);
-        json_array_foreach(value, i, one)
-        {
-            r = json_disk(def, one, err);
-            if (r < 0)
-                return r;
-        }
-        return 0;
+    if (!json_is_array(value))
+        return add(def, value, err);
+    json_array_foreach(value, i, one)
+    {
+        r = add(def, one, err);
+        if (r < 0)
+            return r;
     }
+    return 0;
+}
+
+static int json_option(struct definition *def, const struct option *option, json_t *value,
+                       struct error *err)
+{
+    char number[32];
+
+    if (!strcmp(option->name, "disk"))
+        return json_each(def, value, json_disk, err);
+    if (!strcmp(option->name, "net"))
+        return json_each(def, value, json_net, err);
     if (option->flag && json_is_boolean(value))
         return option->set(def, json_is_true(value) ? "true" : "false", err);
     if (option->flag)
@@ -581,6 +625,7 @@ int definition_init(struct definition *def)
 
 void definition_done(struct definition *def)
 {
+    nets_clear(def);
     for (unsigned i = 0; i < def->disk_count; i++)
         free(def->disks[i].path);
     for (unsigned i = 0; i < def->parent_count; i++)
@@ -626,6 +671,7 @@ void definition_to_config(const struct definition *def, struct machine_config *r
         .initrd = def->initrd,
         .append = def->append,
         .disk_count = def->disk_count,
+        .net_count = def->net_count,
         .undo = def->undo,
         .cdrom = def->cdrom,
         .floppy = def->floppy,
@@ -640,4 +686,8 @@ void definition_to_config(const struct definition *def, struct machine_config *r
             (struct machine_disk){def->disks[i].path, def->disks[i].bus, def->disks[i].readonly};
     for (unsigned i = 0; i < def->parent_count; i++)
         ret_config->parents[i] = def->parents[i];
+    for (unsigned i = 0; i < def->net_count; i++) {
+        ret_config->nets[i].nic = def->nets[i].nic;
+        memcpy(ret_config->nets[i].mac, def->nets[i].mac, NET_MAC_BYTES);
+    }
 }

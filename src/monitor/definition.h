@@ -6,6 +6,7 @@
 #define MONITOR_DEFINITION_H
 
 #include "machine/machine.h"
+#include "monitor/definition_net.h"
 
 struct definition {
     char *name;
@@ -25,6 +26,8 @@ struct definition {
     char *cdrom, *floppy;
     enum machine_boot boot;
     bool boot_given;
+    struct definition_net nets[MACHINE_NETS_MAX];
+    unsigned net_count;
     char *serial;        /* "stdio", "null", "file=PATH", "unix=PATH" */
     char *display;       /* "none", "vnc=ADDR:PORT" */
     char *debug_console; /* NULL, or as serial */
@@ -38,8 +41,8 @@ struct definition {
 int definition_init(struct definition *def);
 void definition_done(struct definition *def);
 /*
- * Options as main() has them (argv[0] is skipped). Later ones win, except --disk and
- * --parents, which add.
+ * Options as main() has them (argv[0] is skipped). Later ones win, except --disk,
+ * --parents and --net, which add.
  * -EINVAL with text.
  */
 int definition_parse_args(struct definition *def, int argc, char **argv, struct error *err);

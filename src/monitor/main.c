@@ -15,6 +15,7 @@
 #include "monitor/commands.h"
 #include "monitor/control.h"
 #include "monitor/definition.h"
+#include "monitor/networks.h"
 #include "monitor/serial.h"
 #include "monitor/terminal.h"
 #include "monitor/vnc.h"
@@ -30,6 +31,7 @@ struct vm {
     struct control *control;
     struct typist *typist;
     struct work *work;
+    struct networks *networks;
     struct commands commands;
     uv_loop_t loop;
     uv_poll_t event_poll, timer_poll;
@@ -138,6 +140,9 @@ static int vm_open(struct vm *vm, struct error *err)
         if (r < 0)
             return r;
     }
+    r = networks_new(vm->def.name, vm->def.nets, vm->def.net_count, &vm->networks, err);
+    if (r < 0)
+        return r;
     definition_to_config(&vm->def, &config);
     config.serial = serial_chardev(vm->serial);
     if (vm->debug)
@@ -156,6 +161,7 @@ static int vm_open(struct vm *vm, struct error *err)
     vm->commands = (struct commands){.name = vm->def.name,
                                      .machine = vm->machine,
                                      .typist = vm->typist,
+                                     .networks = vm->networks,
                                      .quit = vm_quit,
                                      .ctx = vm};
     if (vm->def.control)
@@ -192,6 +198,8 @@ static int vm_start(struct vm *vm, struct error *err)
     if (r == 0 && vm->vnc)
         r = vnc_start(vm->vnc, vm->machine, err);
     if (r == 0)
+        r = networks_start(vm->networks, vm->machine, err);
+    if (r == 0)
         r = machine_start(vm->machine, err);
     if (r == 0 && vm->def.restore)
         work_watch(vm->work);
@@ -207,6 +215,7 @@ static void vm_close(struct vm *vm)
     vm->work = work_free(vm->work);
     vm->control = control_free(vm->control);
     vm->typist = typist_free(vm->typist);
+    vm->networks = networks_free(vm->networks);
     vm->machine = machine_free(vm->machine);
     vm->debug = serial_free(vm->debug);
     vm->serial = serial_free(vm->serial);

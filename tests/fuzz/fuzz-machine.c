@@ -178,6 +178,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                     .disk_count = 2,
                                     .cdrom = paths[2],
                                     .floppy = paths[3],
+                                    .nets = {{.nic = MACHINE_NIC_VIRTIO, .mac = {0x52}}},
+                                    .net_count = 1,
                                     .debug_exit = true};
     if (machine_new(&config, &m, &err) < 0) {
         fprintf(stderr, "%s\n", err.text);

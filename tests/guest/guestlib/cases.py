@@ -549,6 +549,9 @@ def wrong_input(lab):
         (["--cpus", "0"], "cpus"), (["--engine", "warp"], "warp"),
         (["--boot", "tape"], "tape"), (["--serial", "file=/nonexistent/serial"], "/nonexistent"),
         (["--display", "vnc=nowhere"], "vnc"), (["--control", "unix=/nonexistent/c"], "/nonexistent"),
+        (["--net", "token-ring"], "token-ring"), (["--net", "nat,forward=tcp:1:2"], "tcp:1:2"),
+        (["--net", "nat,model=ne2000"], "ne2000"), (["--net", "tap=no/name"], "no/name"),
+        (["--net", "nat,tftp=/nonexistent/folder"], "/nonexistent/folder"),
         (["--no-such-option"], "no-such-option"), (["--definition", gone], gone.name),
         (["--definition", noise], noise.name),
     ]

@@ -13,7 +13,8 @@ EPOCH = 1704067200
 # What guests of these tests may find; a module that a kernel has built in is simply not there.
 MODULES = ["virtio_pci", "virtio_blk", "virtio_console", "virtio-rng", "virtio_balloon",
            "crc32c_generic", "crc32c-intel", "ata_piix", "sd_mod", "sr_mod", "ext4", "isofs",
-           "button", "evdev", "psmouse"]
+           "button", "evdev", "psmouse",
+           "virtio_net", "e1000", "tulip", "8139cp", "8139too"]
 
 
 class Cpio:
@@ -101,6 +102,8 @@ def build(kernel, arch, extra=(), modules=MODULES, init="initramfs-init", level=
             cpio.link(f"bin/{applet}", "busybox")
     cpio.file("init", (paths.GUEST / "init" / init).read_bytes(), 0o755)
     cpio.file("sbin/self-check", (paths.GUEST / "init" / "self-check").read_bytes(), 0o755)
+    cpio.file("etc/udhcpc/default.script", (paths.GUEST / "init" / "udhcpc-script").read_bytes(),
+              0o755)
     order = module_files(kernel, arch, modules)
     for path in order:
         cpio.file(f"modules/{path.name}", path.read_bytes())

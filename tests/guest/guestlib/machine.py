@@ -60,6 +60,26 @@ class Config:
     undo: str = ""          # keep, commit or discard
     restore: object = None  # a saved machine to go on from
     reserve: object = None  # where it is to be saved to
+    nets: tuple = ()        # of Net
+
+
+@dataclasses.dataclass
+class Net:
+    """A network adapter; to: what its cable leads to, "nat" or something of Yado's own."""
+    to: str = "nat"
+    model: str = "virtio"
+    mac: str = ""
+    forwards: tuple = ()    # of "tcp:127.0.0.1:2222:22"
+    tftp: object = None
+    bootfile: str = ""
+
+    def option(self):
+        words = [self.to, f"model={self.model}"]
+        words += [f"mac={self.mac}"] if self.mac else []
+        words += [f"forward={forward}" for forward in self.forwards]
+        words += [f"tftp={self.tftp}"] if self.tftp else []
+        words += [f"bootfile={self.bootfile}"] if self.bootfile else []
+        return ",".join(words)
 
 
 def pattern_of(wanted):
@@ -308,7 +328,7 @@ class Yado(Machine):
             raise Unavailable("no /dev/kvm here")
         argv = [program, "run", "--engine", config.engine, "--cpus", config.cpus,
                 "--memory", f"{config.memory_mib}M", "--firmware", config.firmware,
-                "--net", "none", "--serial", "stdio", "--display", "none",
+                "--serial", "stdio", "--display", "none",
                 "--control", f"unix={self.socket_path}"]
         if config.kernel:
             argv += ["--kernel", config.kernel]
@@ -330,6 +350,8 @@ class Yado(Machine):
             argv += ["--restore", config.restore]
         if config.reserve:
             argv += ["--reserve-state", config.reserve]
+        for net in config.nets:
+            argv += ["--net", net.option()]
         if config.debug_exit:
             argv += ["--debug-exit"]
         return argv
@@ -351,6 +373,7 @@ class Yado(Machine):
 
 class Qemu(Machine):
     name = "qemu"
+    NICS = {"virtio": "virtio-net-pci", "e1000": "e1000", "21140": "tulip", "rtl8139": "rtl8139"}
     BOOT = {"disk": "c", "cdrom": "d", "floppy": "a", "network": "n"}
 
     def command(self):
@@ -385,6 +408,17 @@ class Qemu(Machine):
             argv += ["-drive", f"if=floppy,format=raw,file={config.floppy}"]
         if config.boot:
             argv += ["-boot", self.BOOT[config.boot]]
+        for number, net in enumerate(config.nets):
+            if net.to != "nat":
+                raise Unavailable(f"QEMU has no network '{net.to}'")
+            user = f"user,id=n{number}"
+            for forward in net.forwards:
+                kind, host, port, guest = forward.split(":")
+                user += f",hostfwd={kind}:{host}:{port}-:{guest}"
+            user += f",tftp={net.tftp}" if net.tftp else ""
+            user += f",bootfile={net.bootfile}" if net.bootfile else ""
+            argv += ["-netdev", user, "-device", f"{self.NICS[net.model]},netdev=n{number}"
+                     + (f",mac={net.mac}" if net.mac else "")]
         if config.debug_exit:
             argv += ["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]
         return argv

@@ -222,12 +222,79 @@ static void test_json(void **state)
     }
 }
 
+/* Adapters add up; --net none takes them back; what is wrong is named. */
+static void test_nets(void **state)
+{
+    static const char *const wrong[][2] = {
+        {"nat,model=ne2000", "ne2000"},
+        {"nat,mac=1:2:3", "1:2:3"},
+        {"nat,mac=52:54:00:12:34:567", "567"},
+        {"nat,mac=53:54:00:12:34:56", "first byte"},
+        {"nat,mac=00:00:00:00:00:00", "zero"},
+        {"nat,forward=tcp:1:2", "tcp:1:2"},
+        {"nat,forward", "forward"},
+        {"nat,colour=red", "colour"},
+        {"tap=", "tap"},
+        {"tap=an-interface-with-a-long-name", "long-name"},
+        {"tap=t0,forward=tcp::1:2", "belongs to nat"},
+        {"token-ring", "token-ring"},
+        {"nat=1", "nat"},
+        {"", "nat"},
+    };
+    struct definition def;
+    struct error err;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+        assert_true(parse(&def, &err, "--net", wrong[i][0]) < 0);
+        assert_non_null(strstr(err.text, wrong[i][1]));
+        assert_non_null(strstr(err.text, "--net"));
+        definition_done(&def);
+    }
+    assert_int_equal(
+        parse_json(&def, &err,
+                   "{\"net\": [\"nat,forward=tcp::2222:22,mac=52:54:00:AB:cd:ef\","
+                   " {\"type\": \"nat\", \"forward\": [\"tcp::80:80\", \"udp::53:53\"],"
+                   "  \"tftp\": \"/a,b\", \"isolated\": true},"
+                   " {\"type\": \"tap\", \"name\": \"t0\"}, \"unplugged\"]}"),
+        0);
+    assert_int_equal(def.net_count, 4);
+    assert_int_equal(def.nets[0].kind, DEFINITION_NET_NAT);
+    assert_memory_equal(def.nets[0].mac, "\x52\x54\0\xab\xcd\xef", 6);
+    assert_int_equal(def.nets[0].forwards[0].guest_port, 22);
+    assert_int_equal(def.nets[1].forward_count, 2);
+    assert_true(def.nets[1].forwards[1].udp);
+    assert_string_equal(def.nets[1].tftp, "/a,b");
+    assert_true(def.nets[1].isolated);
+    assert_string_equal(def.nets[2].name, "t0");
+    assert_int_equal(def.nets[3].kind, DEFINITION_NET_UNPLUGGED);
+    assert_int_equal(definition_parse_json(&def, "{\"net\": \"none\"}", 15, &err), 0);
+    assert_int_equal(def.net_count, 0);
+    definition_done(&def);
+    assert_true(parse_json(&def, &err, "{\"net\": {\"type\": \"nat\", \"mac\": 7}}") < 0);
+    definition_done(&def);
+    assert_true(parse_json(&def, &err, "{\"net\": {\"mac\": \"7\"}}") < 0);
+    definition_done(&def);
+    assert_true(parse_json(&def, &err,
+                           "{\"net\": [\"nat\",\"nat\",\"nat\",\"nat\",\"nat\",\"nat\","
+                           "\"nat\",\"nat\",\"nat\"]}") < 0);
+    assert_non_null(strstr(err.text, "at most 8"));
+    definition_done(&def);
+    assert_int_equal(parse(&def, &err, "--net", "nat,tftp=/a,,b,bootfile=x"), 0);
+    assert_string_equal(def.nets[0].tftp, "/a,b");
+    definition_done(&def);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sizes),        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_disks),        cmocka_unit_test(test_many_disks),
-        cmocka_unit_test(test_boot_default), cmocka_unit_test(test_parents_and_undo),
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_nets),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_disks),
+        cmocka_unit_test(test_many_disks),
+        cmocka_unit_test(test_boot_default),
+        cmocka_unit_test(test_parents_and_undo),
         cmocka_unit_test(test_json),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

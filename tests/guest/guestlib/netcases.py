@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Guests on a network: every card, and every kind of far end."""
+import contextlib
+import hashlib
+import re
+import socket
+import threading
+
+from . import images, packages
+from .cases import LONG, PROMPT, SHORT, case, check, only_yado
+from .machine import CommandError, GuestError, Net
+
+MIB = 1 << 20
+KERNELS = {"cloud": ("linux-image-cloud-amd64", "amd64"), "amd64": ("linux-image-amd64", "amd64"),
+           "686": ("linux-image-686", "i386")}
+DRIVERS = {"virtio": "virtio_net", "e1000": "e1000", "21140": "tulip", "rtl8139": "8139"}
+
+
+def stream(total, seed=b"yado"):
+    """Bytes that are no pattern, the same each time: blocks of 64 KiB, then their digest."""
+    block = b"".join(hashlib.sha256(seed + bytes([i & 255, i >> 8])).digest() for i in range(2048))
+    left = total
+    while left:
+        piece = block[:min(left, len(block))]
+        left -= len(piece)
+        yield piece
+
+
+def digest(total, seed=b"yado"):
+    result = hashlib.sha256()
+    for piece in stream(total, seed):
+        result.update(piece)
+    return result.hexdigest()
+
+
+class Server:
+    """On the host's loopback: sends `total` bytes to whoever connects, or takes what comes."""
+
+    def __init__(self, total=0, address="127.0.0.1"):
+        self.total, self.taken, self.sum = total, 0, hashlib.sha256()
+        self.socket = socket.create_server((address, 0))
+        self.socket.settimeout(600)
+        self.port = self.socket.getsockname()[1]
+        self.done = threading.Event()
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    def serve(self):
+        try:
+            peer, _ = self.socket.accept()
+            with peer:
+                peer.settimeout(600)
+                if self.total:
+                    for piece in stream(self.total):
+                        peer.sendall(piece)
+                    peer.shutdown(socket.SHUT_WR)
+                while data := peer.recv(1 << 18):
+                    self.taken += len(data)
+                    self.sum.update(data)
+        except OSError:
+            pass
+        self.done.set()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+@contextlib.contextmanager
+def guest(lab, kernel, **config):
+    package, arch = KERNELS[kernel]
+    with lab.machine(memory_mib=256, kernel=packages.the_file(package, arch, "boot/vmlinuz-*"),
+                     initrd=images.built(f"initramfs-{kernel}"),
+                     append="console=ttyS0,115200 panic=-1", **config) as vm:
+        vm.expect("yado-guest: Linux", LONG, never="Kernel panic")
+        vm.expect(PROMPT, SHORT)
+        yield vm
+
+
+def lease(vm, interface="eth0"):
+    """An address by DHCP; what the script of udhcpc says of it."""
+    text = vm.run(f"udhcpc -i {interface} -n -q -t 10 -T 2", SHORT)
+    found = re.search(r"lease: (.*)", text)
+    check(found, f"no lease:\n{text}")
+    return dict(word.split("=", 1) for word in found.group(1).split() if "=" in word)
+
+
+def download(vm, address, total, seconds=LONG):
+    """The guest reads from a server; every byte is right."""
+    with Server(total) as server:
+        text = vm.run(f"nc {address} {server.port} </dev/null | sha256sum", seconds)
+    check(digest(total) in text, f"{total} bytes came out of the network changed:\n{text}")
+
+
+def upload(vm, address, total, seconds=LONG):
+    """The guest makes `total` bytes and sends them; the host counts and sums them up."""
+    with Server() as server:
+        count = total // MIB
+        vm.run("dd if=/dev/urandom of=/tmp/part bs=64k count=16 2>/dev/null", seconds)
+        many = f"for i in $(seq {count}); do cat /tmp/part; done"
+        vm.run(f"{many} | nc {address} {server.port}", seconds)
+        text = vm.run(f"{many} | sha256sum", seconds)
+        check(server.done.wait(60), "the guest's connection does not end")
+    check(server.taken == count * MIB, f"{server.taken} bytes came, not {count * MIB}")
+    check(server.sum.hexdigest() in text, f"what came is not what was sent:\n{text}")
+
+
+@case("net-virtio", kernel="cloud", model="virtio")
+@case("net-virtio-smp", kernel="cloud", model="virtio", cpus=4)
+def nat(lab, kernel, model, cpus=1):
+    """A card behind NAT: lease, ping, TCP both ways with checksums, a forwarded port"""
+    port = free_port()
+    net = Net(model=model, mac="52:54:00:aa:bb:01", forwards=(f"tcp:127.0.0.1:{port}:7",))
+    with guest(lab, kernel, cpus=cpus, nets=(net,)) as vm:
+        got = lease(vm)
+        check(got.get("ip") == "10.0.2.15" and got.get("router") == "10.0.2.2", f"lease: {got}")
+        text = vm.run("cat /sys/class/net/eth0/address; basename $(readlink "
+                      "/sys/class/net/eth0/device/driver)", SHORT)
+        check("52:54:00:aa:bb:01" in text and DRIVERS[model] in text, f"card: {text}")
+        vm.run("ping -c 3 -W 5 10.0.2.2", SHORT)
+        vm.run("ping -c 2 -W 5 -s 3000 10.0.2.2", SHORT)  # in fragments
+        download(vm, "10.0.2.2", 20 * MIB + 17)
+        upload(vm, "10.0.2.2", 16 * MIB)
+        vm.run("nc -ll -p 7 -e cat & sleep 1", SHORT)
+        with socket.create_connection(("127.0.0.1", port), 60) as peer:
+            peer.settimeout(120)
+            sent = b"".join(stream(100000, b"forward"))
+            threading.Thread(target=peer.sendall, args=(sent,), daemon=True).start()
+            back = b""
+            while len(back) < len(sent):
+                data = peer.recv(65536)
+                check(data, f"the forwarded connection ended after {len(back)} bytes")
+                back += data
+        check(back == sent, "the forwarded port changes bytes")
+        vm.send("poweroff -f\n")
+        vm.expect_end(SHORT)
+
+
+@case("net-link")
+def link(lab):
+    """A cable is pulled out and put back, and led elsewhere, while the guest runs"""
+    only_yado(lab)
+    with guest(lab, "cloud", nets=(Net(), Net(to="unplugged"))) as vm:
+        lease(vm)
+        carrier = "cat /sys/class/net/eth0/carrier /sys/class/net/eth1/carrier 2>/dev/null"
+        vm.run("ip link set eth1 up; sleep 1", SHORT)
+        check(vm.run(carrier, SHORT).split()[-2:] == ["1", "0"], "carrier at start")
+        vm.execute("net-link", adapter=0, up=False)
+        vm.run("sleep 1; ! ping -c 1 -W 2 10.0.2.2", SHORT)
+        check(vm.run(carrier, SHORT).split()[-2:] == ["0", "0"], "carrier with the cable out")
+        vm.execute("net-link", adapter=0, up=True)
+        vm.run("sleep 1; ping -c 1 -W 5 10.0.2.2", SHORT)
+        vm.execute("net-connect", adapter=1, to="nat")
+        vm.run("sleep 1; ip addr flush dev eth0; ip link set eth0 down", SHORT)
+        got = lease(vm, "eth1")
+        check(got["ip"] == "10.0.2.15", f"lease: {got}")
+        download(vm, "10.0.2.2", MIB)
+        adapters = vm.execute("net-list")["adapters"]
+        check([a["to"] for a in adapters] == ["nat", "nat"], f"adapters: {adapters}")
+        check(adapters[1]["received"]["bytes"] > MIB, f"adapters: {adapters}")
+        for arguments in ({"adapter": 2, "to": "nat"}, {"adapter": 0, "to": "token-ring"}):
+            try:
+                vm.execute("net-connect", **arguments)
+            except CommandError:
+                continue
+            raise GuestError(f"net-connect {arguments} was taken")
+        vm.send("poweroff -f\n")
+        vm.expect_end(SHORT)
