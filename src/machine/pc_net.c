@@ -10,7 +10,9 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "hw/nic/nic.h"
+#include "hw/nic/dec21140.h"
+#include "hw/nic/e1000.h"
+#include "hw/nic/rtl8139.h"
 #include "hw/virtio/virtio_net.h"
 
 #define ROM_FOLDER "/usr/lib/ipxe/qemu/"
@@ -53,8 +55,29 @@ static int make_virtio(struct pc *pc, const struct nic_env *env, struct pc_nic *
     return r;
 }
 
+#define MAKE(type)                                                                                 \
+    static int make_##type(struct pc *pc, const struct nic_env *env, struct pc_nic *nic)           \
+    {                                                                                              \
+        struct type *dev = NULL;                                                                   \
+        int r = type##_new(env, &dev);                                                             \
+                                                                                                   \
+        (void)pc;                                                                                  \
+        if (r == 0) {                                                                              \
+            nic->dev = dev;                                                                        \
+            nic->port = type##_port(dev);                                                          \
+        }                                                                                          \
+        return r;                                                                                  \
+    }
+MAKE(e1000)
+MAKE(dec21140)
+MAKE(rtl8139)
+
+/* iPXE's package for QEMU has no ROM for the 21140. */
 static const struct nic_kind kinds[] = {
     [MACHINE_NIC_VIRTIO] = {ROM_FOLDER "efi-virtio.rom", &virtio_net_dev_ops, make_virtio},
+    [MACHINE_NIC_E1000] = {ROM_FOLDER "efi-e1000.rom", &e1000_dev_ops, make_e1000},
+    [MACHINE_NIC_21140] = {NULL, &dec21140_dev_ops, make_dec21140},
+    [MACHINE_NIC_RTL8139] = {ROM_FOLDER "efi-rtl8139.rom", &rtl8139_dev_ops, make_rtl8139},
 };
 
 unsigned pc_nic_slot(unsigned n)

@@ -19,6 +19,9 @@ struct word {
 
 static const char *const models[] = {
     [MACHINE_NIC_VIRTIO] = "virtio",
+    [MACHINE_NIC_E1000] = "e1000",
+    [MACHINE_NIC_21140] = "21140",
+    [MACHINE_NIC_RTL8139] = "rtl8139",
 };
 
 const char *definition_net_model(enum machine_nic nic)

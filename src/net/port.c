@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "net/offload.h"
+#include "net/queue.h"
 
 void net_port_init(struct net_port *port, const struct net_port_ops *ops, void *ctx)
 {
@@ -28,6 +29,16 @@ static void tell_ready(struct net_port *port)
         port->ops->ready(port->ctx);
 }
 
+static void rest_forget(struct net_port *port)
+{
+    if (!port->rest)
+        return;
+    port->sent.drops += net_queue_count(port->rest);
+    net_queue_done(port->rest);
+    free(port->rest);
+    port->rest = NULL;
+}
+
 void net_connect(struct net_port *a, struct net_port *b)
 {
     a->peer = b;
@@ -46,6 +57,8 @@ void net_disconnect(struct net_port *port)
 
     if (!peer)
         return;
+    rest_forget(port);
+    rest_forget(peer);
     port->peer = peer->peer = NULL;
     if (up) {
         tell_link(port, false);
@@ -71,6 +84,8 @@ void net_unplug(struct net_port *port, bool unplugged)
     tell_link(port, after);
     tell_link(port->peer, after);
     if (!after) {
+        rest_forget(port);
+        rest_forget(port->peer);
         net_ready(port);
         net_ready(port->peer);
     }
@@ -110,23 +125,50 @@ static bool pass(struct net_port *port, const struct net_frame *frame)
     return true;
 }
 
-/* Segments of one frame: the first decides whether it is taken, the others may be lost. */
+/* Send what is left of a frame that was cut; false when there is no room for all of it yet. */
+static bool rest_send(struct net_port *port)
+{
+    const struct net_queued *f;
+
+    while (port->rest && (f = net_queue_peek(port->rest))) {
+        struct iovec iov = {(void *)(uintptr_t)f->bytes, f->len_bytes};
+        struct net_frame frame = net_frame_of(&iov);
+
+        frame.offload = f->offload;
+        if (!pass(port, &frame))
+            return false;
+        net_queue_drop(port->rest);
+    }
+    free(port->rest);
+    port->rest = NULL;
+    return true;
+}
+
+/* Segments of one frame: the first decides whether it is taken, the others wait for room. */
 struct cut {
     struct net_port *port;
     bool first, taken;
 };
 
+static void rest_keep(struct net_port *port, const struct net_frame *f)
+{
+    if (!port->rest)
+        port->rest = calloc(1, sizeof(*port->rest));
+    if (!port->rest || !net_queue_put(port->rest, f->iov->iov_base, f->len_bytes, &f->offload))
+        port->sent.drops++;
+}
+
 static bool pass_segment(void *ctx, const struct net_frame *frame)
 {
     struct cut *cut = ctx;
-    bool ok = pass(cut->port, frame);
+    bool first = cut->first;
 
-    if (cut->first)
-        cut->taken = ok;
-    else if (!ok)
-        cut->port->sent.drops++;
     cut->first = false;
-    return ok;
+    if (first)
+        return cut->taken = pass(cut->port, frame);
+    if (cut->port->rest || !pass(cut->port, frame))
+        rest_keep(cut->port, frame);
+    return true;
 }
 
 bool net_send(struct net_port *port, const struct net_frame *frame)
@@ -139,13 +181,13 @@ bool net_send(struct net_port *port, const struct net_frame *frame)
         port->sent.drops++;
         return true;
     }
-    if (offload_is_plain(&frame->offload))
-        return pass(port, frame);
-    /* Refused twice for the same reason: do not cut it again to find out. */
-    if (port->peer->held) {
+    /* Refused for the same reason again: do not cut it to find out. */
+    if (port->peer->held || port->rest) {
         port->peer->refused = true;
         return false;
     }
+    if (offload_is_plain(&frame->offload))
+        return pass(port, frame);
     if (offload_check(frame) < 0) {
         port->sent.drops++;
         return true;
@@ -163,7 +205,7 @@ void net_ready(struct net_port *port)
     if (!port->refused || port->held)
         return;
     port->refused = false;
-    if (port->peer)
+    if (port->peer && rest_send(port->peer))
         tell_ready(port->peer);
 }
 

@@ -87,6 +87,8 @@ struct net_port {
     bool unplugged; /* by whoever has the machine, though there is a peer */
     bool held;      /* takes nothing for now: its machine stands still */
     bool refused;   /* took nothing when it was asked; net_ready() is due */
+    /* Segments of a frame that was cut, of which the far end has taken the first. NULL: none. */
+    struct net_queue *rest;
     struct net_counters sent, received;
 };
 

@@ -178,8 +178,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                     .disk_count = 2,
                                     .cdrom = paths[2],
                                     .floppy = paths[3],
-                                    .nets = {{.nic = MACHINE_NIC_VIRTIO, .mac = {0x52}}},
-                                    .net_count = 1,
+                                    .nets = {{.nic = MACHINE_NIC_VIRTIO, .mac = {0x52}},
+                                             {.nic = MACHINE_NIC_E1000, .mac = {0x52, 1}},
+                                             {.nic = MACHINE_NIC_21140, .mac = {0x52, 2}},
+                                             {.nic = MACHINE_NIC_RTL8139, .mac = {0x52, 3}}},
+                                    .net_count = 4,
                                     .debug_exit = true};
     if (machine_new(&config, &m, &err) < 0) {
         fprintf(stderr, "%s\n", err.text);

@@ -114,6 +114,13 @@ def upload(vm, address, total, seconds=LONG):
 
 @case("net-virtio", kernel="cloud", model="virtio")
 @case("net-virtio-smp", kernel="cloud", model="virtio", cpus=4)
+@case("net-virtio-686", kernel="686", model="virtio")
+@case("net-e1000", kernel="amd64", model="e1000")
+@case("net-e1000-686", kernel="686", model="e1000")
+@case("net-21140", kernel="amd64", model="21140")
+@case("net-21140-686", kernel="686", model="21140")
+@case("net-rtl8139", kernel="amd64", model="rtl8139")
+@case("net-rtl8139-686", kernel="686", model="rtl8139")
 def nat(lab, kernel, model, cpus=1):
     """A card behind NAT: lease, ping, TCP both ways with checksums, a forwarded port"""
     port = free_port()

@@ -7,6 +7,7 @@
  */
 #include <stdio.h>
 
+#include "base/bytes.h"
 #include "hw/chipset/debugcon.h"
 #include "hw/chipset/i440fx.h"
 #include "hw/chipset/piix3.h"
@@ -21,6 +22,9 @@
 #include "hw/irq/i8259.h"
 #include "hw/irq/ioapic.h"
 #include "hw/irq/lapic.h"
+#include "hw/nic/dec21140.h"
+#include "hw/nic/e1000.h"
+#include "hw/nic/rtl8139.h"
 #include "hw/serial/ns16550.h"
 #include "hw/storage/fdc.h"
 #include "hw/storage/i8237.h"
@@ -221,6 +225,23 @@ static void *make_virtio_net(struct world *w)
     plug_in(w, virtio_net_port(dev));
     return dev;
 }
+
+#define NIC_DEVFN PCI_DEVFN(3, 0)
+#define MAKE_NIC(type)                                                                             \
+    static void *make_##type(struct world *w)                                                      \
+    {                                                                                              \
+        const struct nic_env env = {.pci = w->pci,                                                 \
+                                    .devfn = NIC_DEVFN,                                            \
+                                    .clock = w->clock,                                             \
+                                    .mac = {0x52, 0x54, 0, 1, 2, 3}};                              \
+        struct type *dev;                                                                          \
+        assert_int_equal(type##_new(&env, &dev), 0);                                               \
+        plug_in(w, type##_port(dev));                                                              \
+        return dev;                                                                                \
+    }
+MAKE_NIC(e1000)
+MAKE_NIC(dec21140)
+MAKE_NIC(rtl8139)
 
 static void *make_virtio_rng(struct world *w)
 {
@@ -503,7 +524,38 @@ static void stir_virtio_net(struct world *w, void *dev, uint32_t random)
     stir_wire(w, next_random());
 }
 
+#define NIC_BAR 0xe0100000u
+
+/* Registers that a driver would write, of one card or another, over memory that is anything. */
+static void stir_nic(struct world *w, void *dev, uint32_t random)
+{
+    static const uint16_t offsets[] = {0x08,   0x10,   0x18,   0x20,   0x28,   0x30,   0x37,
+                                       0x38,   0x3c,   0x3e,   0x44,   0x48,   0x50,   0x54,
+                                       0xc4,   0xd0,   0x100,  0x400,  0x2800, 0x2808, 0x2810,
+                                       0x2818, 0x3800, 0x3808, 0x3810, 0x3818, 0x5000, 0x0};
+    uint32_t at = offsets[(random >> 8) % ARRAY_LEN(offsets)];
+    (void)dev;
+    if (random >> 26 == 0) {
+        pci_config_write(w->pci, 0, NIC_DEVFN, 0x10, 4, NIC_BAR);
+        pci_config_write(w->pci, 0, NIC_DEVFN, 0x14, 4, NIC_BAR + 0x100000);
+        pci_config_write(w->pci, 0, NIC_DEVFN, 0x04, 2, 7);
+    }
+    at += NIC_BAR + (random & 8 ? 0x100000 : 0);
+    if (random & 1)
+        bus_write(w->mem, at, random & 2 ? 4 : 1,
+                  random & 4 ? next_value() & 0xffff0 : next_value());
+    else
+        bus_read(w->mem, at, 4);
+    if (random >> 24 == 1)
+        for (unsigned i = 0; i < 64; i++)
+            le32_put(w->ram->host + (next_random() & 0xffffc), (uint32_t)next_value());
+    stir_wire(w, next_random());
+}
+
 static const struct row rows[] = {
+    {.ops = &e1000_dev_ops, .make = make_e1000, .devfn = NIC_DEVFN, .stir = stir_nic},
+    {.ops = &dec21140_dev_ops, .make = make_dec21140, .devfn = NIC_DEVFN, .stir = stir_nic},
+    {.ops = &rtl8139_dev_ops, .make = make_rtl8139, .devfn = NIC_DEVFN, .stir = stir_nic},
     {.ops = &virtio_net_dev_ops,
      .make = make_virtio_net,
      .devfn = PCI_DEVFN(4, 0),

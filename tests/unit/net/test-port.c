@@ -209,10 +209,25 @@ static void segments(void **ctx)
             at += n;
         }
         b->count = 0;
-        b->room = 3; /* the rest is lost, as on any wire */
+        b->room = 3; /* the rest waits, and nothing overtakes it */
+        unsigned readies = a->readies;
         assert_true(net_send(&a->port, &f));
         assert_int_equal(b->count, 3);
+        assert_false(net_send(&a->port, &f));
+        struct iovec small = {bytes, 60};
+        struct net_frame plain = net_frame_of(&small);
+        assert_false(net_send(&a->port, &plain));
+        b->room = 2;
+        net_ready(&b->port);
+        assert_int_equal(b->count, 5);
+        assert_int_equal(a->readies, readies);
+        b->room = 3;
+        net_ready(&b->port);
+        assert_int_equal(b->count, 8);
+        assert_int_equal(a->readies, readies + 1);
+        assert_int_equal(be32_get(b->frames[7].bytes + 14 + ip + 4), (uint32_t)(0xfffff000 + 9800));
         b->count = 0;
+        b->room = 0;
         assert_false(net_send(&a->port, &f));
         b->room = 1000;
         b->port.accepts = NET_ACCEPTS_CSUM | NET_ACCEPTS_TSO4 | NET_ACCEPTS_TSO6 | NET_ACCEPTS_ECN;
