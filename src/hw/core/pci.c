@@ -287,6 +287,22 @@ static const struct io_ops msix_io = {.name = "msix",
                                       .read = msix_read,
                                       .write = msix_write};
 
+/*
+ * 6.3.1.2: firmware runs a ROM only when its header names the device. One that serves several names
+ * one of them: make that ours, and keep the image's sum (byte 6 is free for that in iPXE's ROMs).
+ */
+static void rom_identify(const struct pci_dev *pd, uint8_t *rom, uint64_t len_bytes)
+{
+    uint64_t at = len_bytes >= ROM_BYTES_MIN ? le16_get(rom + 0x18) : len_bytes;
+
+    if (at + 8 > len_bytes || memcmp(rom + at, "PCIR", 4))
+        return;
+    for (unsigned i = 0; i < 4; i++) {
+        rom[6] = (uint8_t)(rom[6] + rom[at + 4 + i] - pd->config[i]);
+        rom[at + 4 + i] = pd->config[i];
+    }
+}
+
 int pci_add_rom(struct pci_dev *pd, struct region *region, const void *data, uint64_t len_bytes)
 {
     struct ram *ram = bus_ram(pd->bus->env.mem);
@@ -301,6 +317,7 @@ int pci_add_rom(struct pci_dev *pd, struct region *region, const void *data, uin
     if (r < 0)
         return r;
     memcpy(ram->host + offset, data, len_bytes);
+    rom_identify(pd, ram->host + offset, len_bytes);
     *region = (struct region){.name = pd->name,
                               .size_bytes = size,
                               .priority = 1,

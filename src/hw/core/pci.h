@@ -95,7 +95,8 @@ void pci_dev_done(struct pci_dev *pd);
 void pci_add_bar(struct pci_dev *pd, unsigned n, struct region *region, bool io, bool is64,
                  bool prefetchable);
 /*
- * An expansion ROM with these contents, of which the store gets a copy; *region is the caller's.
+ * An expansion ROM with these contents, of which the store gets a copy whose header names this
+ * device; *region is the caller's.
  * -EINVAL for nothing or more than 16 MiB, -ENOSPC.
  */
 int pci_add_rom(struct pci_dev *pd, struct region *region, const void *data, uint64_t len_bytes);

@@ -3,11 +3,12 @@
 import contextlib
 import hashlib
 import re
+import shutil
 import socket
 import threading
 
 from . import images, packages
-from .cases import LONG, PROMPT, SHORT, case, check, only_yado
+from .cases import LONG, PROMPT, SHORT, VERY_LONG, case, check, only_yado
 from .machine import CommandError, GuestError, Net
 
 MIB = 1 << 20
@@ -180,3 +181,49 @@ def link(lab):
             raise GuestError(f"net-connect {arguments} was taken")
         vm.send("poweroff -f\n")
         vm.expect_end(SHORT)
+
+
+PXE_INSTALLER = """\
+default install
+label install
+    kernel debian-installer/amd64/linux
+    append vga=normal fb=false nomodeset panic=-1 initrd=debian-installer/amd64/initrd.gz
+"""
+PXE_HELLO = """\
+default hello
+prompt 0
+say yado-test: PXELINUX came over the network
+label hello
+    localboot -1
+"""
+
+
+def boot_folder(lab, config):
+    """What a guest may read by TFTP: Debian's netboot installer, with a menu of ours."""
+    package = packages.unpacked("debian-installer-12-netboot-amd64", "amd64")
+    folder = lab.folder / "tftp"
+    shutil.copytree(package / "usr/lib/debian-installer/images/12/amd64/text", folder)
+    menu = folder / "pxelinux.cfg"
+    (menu.unlink if menu.is_symlink() else lambda: shutil.rmtree(menu))()
+    menu.mkdir()
+    (menu / "default").write_text(config)
+    return folder
+
+
+@case("pxe-installer")
+def pxe_installer(lab):
+    """The Debian installer boots from a folder, over PXE and TFTP, to its first dialog"""
+    net = Net(tftp=boot_folder(lab, PXE_INSTALLER), bootfile="pxelinux.0")
+    with lab.machine(memory_mib=1024, boot="network", nets=(net,)) as vm:
+        vm.expect_screen(re.compile(r"iPXE|PXELINUX|Loading"), LONG)
+        for piece in ("Select a language", "English"):
+            vm.expect_screen(piece, VERY_LONG, never="Kernel panic|Low memory|No bootable device")
+
+
+@case("pxe-e1000", model="e1000")
+@case("pxe-rtl8139", model="rtl8139")
+def pxe(lab, model):
+    """A boot loader comes over PXE and TFTP through the card's option ROM"""
+    net = Net(model=model, tftp=boot_folder(lab, PXE_HELLO), bootfile="pxelinux.0")
+    with lab.machine(memory_mib=256, boot="network", nets=(net,)) as vm:
+        vm.expect_screen("yado-test: PXELINUX came over the network", LONG)

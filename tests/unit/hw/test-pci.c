@@ -230,12 +230,46 @@ static void test_load_keeps_identity(void **state)
     assert_int_equal(bus_read(f->pio, 0xc001, 1), 0xa1);
 }
 
+/* A ROM for several devices is given the name of the one it is in, or firmware would not run it. */
+static void test_rom(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t rom[3000] = {0x55, 0xaa, 5};
+    struct pci_dev pd = {.name = "card"};
+    struct region region = {0};
+    struct pci_ids ids = {.vendor = 0x1af4, .device = 0x1000};
+    uint8_t sum = 0;
+    rom[0x18] = 0x40;
+    memcpy(rom + 0x40, "PCIR\xf4\x1a\x41\x10", 8);
+    for (unsigned i = 0; i < 2560; i++)
+        sum = (uint8_t)(sum + rom[i]);
+    assert_int_equal(pci_dev_init(&pd, f->pci, PCI_DEVFN(5, 0), "card", &ids, 0), 0);
+    assert_true(pci_add_rom(&pd, &region, rom, 0) < 0);
+    assert_int_equal(pci_add_rom(&pd, &region, rom, sizeof(rom)), 0);
+    assert_int_equal(region.size_bytes, 4096);
+    pci_config_write(f->pci, 0, PCI_DEVFN(5, 0), 0x30, 4, 0xe1000001);
+    pci_config_write(f->pci, 0, PCI_DEVFN(5, 0), 0x04, 2, 2);
+    assert_int_equal(bus_read(f->mem, 0xe1000044, 4), 0x10001af4);
+    for (unsigned i = 0; i < 2560; i++)
+        sum = (uint8_t)(sum - bus_read(f->mem, 0xe1000000 + i, 1));
+    assert_int_equal(sum, 0);
+    /* A header that points nowhere is left as it is. */
+    struct pci_dev bad = {.name = "bad"};
+    struct region bad_region = {0};
+    rom[0x18] = rom[0x19] = 0xff;
+    assert_int_equal(pci_dev_init(&bad, f->pci, PCI_DEVFN(6, 0), "bad", &ids, 0), 0);
+    assert_int_equal(pci_add_rom(&bad, &bad_region, rom, sizeof(rom)), 0);
+    pci_dev_done(&bad);
+    pci_dev_done(&pd);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(test_identity), T(test_bars),         T(test_intx),
         T(test_msi),      T(test_msix_pending), T(test_load_keeps_identity),
+        T(test_rom),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
