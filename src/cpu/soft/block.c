@@ -414,8 +414,11 @@ struct block *block_find(struct cpu *c)
     }
     if (b && !within_cs(c, c->rip, b->len))
         return single_block(c, &page, lin);
-    if (!b)
+    if (!b) {
+        enum cpu_place from = cpu_place(c, IN_DECODER);
         b = build_block(c, &page, lin);
+        cpu_place(c, from);
+    }
     if (b && b->ram_offset != NO_RAM)
         *slot = (struct jump_slot){
             .lin = lin, .key = c->jump_key, .code = t1_slot_code(c, b), .block = b};

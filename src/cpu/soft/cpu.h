@@ -108,6 +108,9 @@ struct jump_key {
 #define JUMP_KEY_SETS 32u
 #define JUMP_KEY_WAYS 4u
 
+/* Where the time of the executing thread goes. */
+enum cpu_place { IN_T0, IN_T1, IN_TRANSLATOR, IN_DECODER, IN_DEVICES };
+
 /* What happens how often; cheap enough to be counted always. */
 enum cpu_stat {
     STAT_T0_BLOCKS, /* run by T0 from their start */
@@ -127,6 +130,8 @@ enum cpu_stat {
     STAT_PAGES,      /* INVLPG and its like */
     STAT_KEYS,       /* of jump slots */
     STAT_KILLED,     /* blocks whose code was written */
+    STAT_TIME,       /* spent, by enum cpu_place from here on; in ticks of the host's TSC */
+    STAT_TIME_LAST = STAT_TIME + 4,
     CPU_STATS
 };
 
@@ -216,6 +221,8 @@ struct cpu {
     uint8_t sipi_vector;
 
     uint64_t stats[CPU_STATS];
+    uint64_t place_since; /* host TSC */
+    uint8_t place;        /* enum cpu_place; what T1 calls counts as T1 */
     struct vcpu vcpu;
     _Atomic bool in_guest; /* within the block loop: requests are looked at soon */
     bool code_overflow;
@@ -327,6 +334,17 @@ void deliver(struct cpu *c, unsigned vector, enum int_kind kind, bool has_error,
 static inline uint64_t host_tsc(void)
 {
     return __builtin_ia32_rdtsc();
+}
+
+/* Time goes to another place from here on; the place where it went before comes back. */
+static inline enum cpu_place cpu_place(struct cpu *c, enum cpu_place to)
+{
+    enum cpu_place from = (enum cpu_place)c->place;
+    uint64_t now = host_tsc();
+    c->stats[STAT_TIME + from] += now - c->place_since;
+    c->place_since = now;
+    c->place = (uint8_t)to;
+    return from;
 }
 
 /* The host's slow ways out: save the guest's vector state first (fpu.c), then call upward. */

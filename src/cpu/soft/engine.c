@@ -188,7 +188,9 @@ static enum vcpu_exit soft_vcpu_run(struct vcpu *vcpu)
     struct cpu *c = cpu_of(vcpu);
     thunk_signals_enter(c);
     c->in_guest = true;
+    c->place_since = host_tsc();
     enum vcpu_exit why = cpu_loop(c);
+    cpu_place(c, IN_T0);
     c->in_guest = false;
     fpu_save(c);
     thunk_signals_leave();

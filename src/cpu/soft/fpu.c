@@ -80,6 +80,7 @@ void x87_error(struct cpu *c)
 /* Under lockstep T1 gets T0's answers (check.h); `ask` is the expression that asks. */
 #define ASK(what, at, value, ask)                                                                  \
     do {                                                                                           \
+        enum cpu_place from_ = cpu_place(c, IN_DEVICES);                                           \
         if (LIKELY(c->check == NULL)) {                                                            \
             ask;                                                                                   \
         } else if (!check_ask(c->check, what, at, &(value))) {                                     \
@@ -87,6 +88,7 @@ void x87_error(struct cpu *c)
             ask;                                                                                   \
             check_answer(c->check, what, at, in_, value);                                          \
         }                                                                                          \
+        cpu_place(c, from_);                                                                       \
     } while (0)
 
 uint64_t out_mmio_read(struct cpu *c, uint64_t gpa, unsigned size)

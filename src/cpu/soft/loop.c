@@ -250,7 +250,10 @@ static bool may_translate(struct cpu *c, struct block *b)
 {
     if (b->runs == RUNS_NEVER || b->runs++ < c->soft->options.runs)
         return false;
-    if (t1_translate(c, b)) {
+    enum cpu_place from = cpu_place(c, IN_TRANSLATOR);
+    bool done = t1_translate(c, b);
+    cpu_place(c, from);
+    if (done) {
         jump_slot(c, c->rip)->code = t1_slot_code(c, b);
         return true;
     }

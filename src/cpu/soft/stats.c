@@ -28,17 +28,23 @@ static const char *const names[CPU_STATS] = {
     [STAT_PAGES] = "flushes of one page",
     [STAT_KEYS] = "keys of jump slots",
     [STAT_KILLED] = "blocks whose code was written",
+    [STAT_TIME + IN_T0] = "microseconds interpreting, and between blocks",
+    [STAT_TIME + IN_T1] = "  in translated code and what it calls",
+    [STAT_TIME + IN_TRANSLATOR] = "  translating",
+    [STAT_TIME + IN_DECODER] = "  decoding",
+    [STAT_TIME + IN_DEVICES] = "  with devices",
 };
 
 void soft_vcpu_stats(struct vcpu *vcpu, char *buf, size_t buf_bytes)
 {
     const struct cpu *c = cpu_of(vcpu);
+    uint64_t per_us = c->soft->model.tsc_hz / 1000000; /* the guest's TSC runs as the host's */
     size_t at = 0;
 
     buf[0] = '\0';
     for (unsigned i = 0; i < CPU_STATS && at < buf_bytes; i++) {
         int n = snprintf(buf + at, buf_bytes - at, "%-46s %12llu\n", names[i],
-                         (unsigned long long)c->stats[i]);
+                         (unsigned long long)(i < STAT_TIME ? c->stats[i] : c->stats[i] / per_us));
         at += (size_t)MAX(n, 0);
     }
 }

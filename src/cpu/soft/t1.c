@@ -428,7 +428,9 @@ void t1_run(struct cpu *c, struct block *b)
     c->page = c->rip & ~PAGE_MASK;
     c->poll_mask = cpu_poll_mask(c);
     c->stats[STAT_T1_RUNS]++;
+    cpu_place(c, IN_T1);
     enum t1_exit why = enter(c, b->code->entries[T1_ENTRY_ENV]);
+    cpu_place(c, IN_T0);
     c->stats[STAT_EXIT + why]++;
     switch (why) {
     case T1_EXIT_LINK:
