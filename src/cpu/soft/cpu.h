@@ -246,6 +246,7 @@ struct soft_engine {
     _Atomic unsigned bus_lock; /* held while a locked access that cannot be one access is done */
     _Atomic bool a20;
     struct soft_options options;
+    int map_fd; /* of perf-map; -1: none */
 };
 
 static inline struct cpu *cpu_of(struct vcpu *vcpu)

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "cpu/soft/check.h"
 #include "cpu/soft/exec.h"
@@ -15,6 +16,7 @@
 #include "cpu/soft/loop.h"
 #include "cpu/soft/stats.h"
 #include "cpu/soft/t1.h"
+#include "cpu/soft/t1_log.h"
 #include "cpu/soft/thunk.h"
 
 /* What T0 carries out: natively (so the host must have it) or by itself. */
@@ -86,6 +88,8 @@ static void engine_free(struct engine *engine)
     struct soft_engine *soft = soft_of(engine);
     if (soft->granules)
         munmap(soft->granules, (soft->ram->size_bytes >> RAM_PAGE_SHIFT) * 8);
+    if (soft->map_fd >= 0)
+        (void)close(soft->map_fd);
     free(soft->scratch_state);
     free(soft->cpus);
     free(soft);
@@ -111,6 +115,7 @@ static int engine_new(const struct engine_config *config, struct engine **ret_en
     soft->a20 = true;
     soft->cpu_count = config->vcpus;
     soft->options = options;
+    soft->map_fd = -1;
     soft->cpus = calloc(config->vcpus, sizeof(soft->cpus[0]));
     soft->scratch_state = aligned_alloc(64, config->vcpus * sizeof(struct x86_state));
     void *granules =
@@ -120,6 +125,10 @@ static int engine_new(const struct engine_config *config, struct engine **ret_en
     if (!soft->cpus || !soft->scratch_state || !soft->granules) {
         engine_free(&soft->engine);
         return error_set(err, -ENOMEM, "soft engine: out of memory");
+    }
+    if (options.perf_map && (r = t1_log_map_open(&soft->map_fd, err)) < 0) {
+        engine_free(&soft->engine);
+        return r;
     }
     x86_model_init(&soft->model, soft_features, config->tsc_hz ? config->tsc_hz : x86_host_tsc_hz(),
                    config->vcpus);

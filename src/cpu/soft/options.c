@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cpu/soft/options.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/util.h"
@@ -15,6 +17,7 @@ static const struct {
     size_t offset;
 } switches[] = {
     {"check", offsetof(struct soft_options, check)},
+    {"perf-map", offsetof(struct soft_options, perf_map)},
     {"no-loop", offsetof(struct soft_options, no_loop)},
     {"no-link", offsetof(struct soft_options, no_link)},
     {"no-share", offsetof(struct soft_options, no_share)},
@@ -48,6 +51,23 @@ static bool take_number(const char *word, size_t len, const char *name, uint64_t
     return true;
 }
 
+/* word is "name=" and a hexadecimal number, with or without 0x, up to its end. */
+static bool take_address(const char *word, size_t len, const char *name, uint64_t *ret_value)
+{
+    size_t name_len = strlen(name);
+    char *end;
+
+    if (len <= name_len || strncmp(word, name, name_len) ||
+        !isxdigit((unsigned char)word[name_len]))
+        return false;
+    errno = 0;
+    uint64_t v = strtoull(word + name_len, &end, 16);
+    if (errno || end != word + len)
+        return false;
+    *ret_value = v;
+    return true;
+}
+
 int soft_options_parse(const char *words, struct soft_options *ret_options, struct error *err)
 {
     struct soft_options o = {.runs = RUNS_DEFAULT};
@@ -61,10 +81,12 @@ int soft_options_parse(const char *words, struct soft_options *ret_options, stru
             o.runs = (unsigned)number;
         else if (take_number(words, len, "seed=", UINT64_MAX / 16, &number))
             o.seed = number;
+        else if (take_address(words, len, "dump=", &o.dump_lin))
+            o.dump = true;
         else if (!take_switch(words, len, &o))
             return error_set(err, -EINVAL,
                              "--engine soft: no option '%.*s'; there are t0, runs=0..254, check, "
-                             "seed=N, no-link, no-loop, no-share",
+                             "seed=N, perf-map, dump=ADDRESS, no-link, no-loop, no-share",
                              (int)len, words);
         words += len;
         words += *words == ',';

@@ -6,6 +6,9 @@
  *     t0        interpret only
  *     runs=N    translate what has run N times (0 to 254; 2)
  *     check     run every translated block on both tiers and stop at the first difference
+ *     perf-map  name translated blocks in /tmp/perf-PID.map, where perf looks for names
+ *     dump=A    print the block at the guest's linear address A, and what is made of it, to
+ *               the log whenever it is translated
  *     seed=N    with check: random flushes and changes of tier, different for each N
  *     no-link   never jump from block to block directly
  *     no-loop   check accesses in loops as any others
@@ -22,6 +25,8 @@
 struct soft_options {
     bool check, no_link, no_loop, no_share;
     unsigned runs; /* RUNS_NEVER (block.h): T0 alone */
+    bool perf_map, dump;
+    uint64_t dump_lin;
     uint64_t seed; /* 0: nothing random */
 };
 

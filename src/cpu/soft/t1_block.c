@@ -5,6 +5,7 @@
  */
 #include "cpu/soft/fpu.h"
 #include "cpu/soft/t1.h"
+#include "cpu/soft/t1_log.h"
 
 /* ---- records ---- */
 
@@ -270,6 +271,22 @@ static bool decode(struct t1_ctx *x)
     return at == b->len;
 }
 
+/* The block as the guest has it, and as the host runs it, for whoever asked. */
+static void tell(const struct t1_ctx *x)
+{
+    const struct soft_engine *soft = x->c->soft;
+    uint64_t rip = x->c->rip, code_bytes = x->code->end - x->code->begin;
+    uint64_t lin = x->code64 ? rip : (uint32_t)(rip + x->c->seg[X86_CS].base);
+    uint8_t buf[16];
+
+    if (soft->map_fd >= 0)
+        t1_log_map(soft->map_fd, x->code->begin, code_bytes, rip, x->b->mode & MODE_USER);
+    if (!soft->options.dump || soft->options.dump_lin != lin)
+        return;
+    t1_log_code("guest", block_bytes(x->c, x->b, buf), x->b->len, rip, x->code64 ? 64 : 32);
+    t1_log_code("host ", (const uint8_t *)x->code->begin, code_bytes, x->code->begin, 64);
+}
+
 static void begin(struct t1_ctx *x, uint32_t data_used)
 {
     struct t1 *t = x->t;
@@ -349,5 +366,6 @@ bool t1_translate(struct cpu *c, struct block *b)
     t->codes[t->code_count++] = x->code;
     t->used = (uint32_t)align_up((uint64_t)(x->e.at - t->rw), 16);
     b->code = x->code;
+    tell(x);
     return true;
 }

@@ -31,14 +31,26 @@ static void takes_words(void **unused)
     assert_int_equal(soft_options_parse("runs=0,no-share", &o, &err), 0);
     assert_true(o.no_share);
     assert_int_equal(o.runs, 0);
+    assert_int_equal(soft_options_parse("perf-map,no-loop,dump=0xffffffff81000000", &o, &err), 0);
+    assert_true(o.perf_map && o.no_loop && o.dump);
+    assert_int_equal(o.dump_lin, 0xffffffff81000000);
     assert_int_equal(soft_options_parse("t0", &o, &err), 0);
     assert_true(o.runs > 254);
 }
 
 static void names_wrong_words(void **unused)
 {
-    static const char *const wrong[] = {
-        "checks", "chec", "runs=255", "runs=", "runs=-1", "seed=x", "check,,no-link,warp", "t1"};
+    static const char *const wrong[] = {"checks",
+                                        "chec",
+                                        "runs=255",
+                                        "runs=",
+                                        "runs=-1",
+                                        "seed=x",
+                                        "check,,no-link,warp",
+                                        "t1",
+                                        "dump=",
+                                        "dump=xyz",
+                                        "dump=12345678123456789"};
     (void)unused;
     for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         struct soft_options o = {.seed = 5};

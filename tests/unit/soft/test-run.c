@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -125,6 +126,32 @@ static void stops_between_faults(void **unused)
     rig_close(&rig);
 }
 
+/* Whoever profiles a guest finds its code by name. */
+static void names_code_for_perf(void **unused)
+{
+    static const uint8_t code[] = {0xff, 0xc0, 0xf4}; /* inc eax; hlt */
+    char path[64], line[128], name[64] = "";
+    unsigned long long at, bytes;
+    struct rig rig;
+    (void)unused;
+    rig_options = "runs=0,perf-map";
+    rig_open(&rig, MIB(16));
+    rig_mode(&rig, 64);
+    rig_poke(&rig, 0x7000, code, sizeof(code));
+    rig.state->rip = 0x7000;
+    assert_int_equal(rig_run(&rig), VCPU_EXIT_HALTED);
+    rig_close(&rig);
+    (void)snprintf(path, sizeof(path), "/tmp/perf-%d.map", (int)getpid());
+    FILE *map = fopen(path, "r");
+    assert_non_null(map);
+    assert_non_null(fgets(line, sizeof(line), map));
+    (void)fclose(map);
+    (void)unlink(path);
+    assert_int_equal(sscanf(line, "%llx %llx %63s", &at, &bytes, name), 3);
+    assert_string_equal(name, "guest_kernel_7000");
+    assert_true(bytes > 0);
+}
+
 int main(void)
 {
     static const char *const options[] = {"t0", "runs=0", "check,runs=0"};
@@ -138,5 +165,6 @@ int main(void)
         rig_options = options[i];
         failed += cmocka_run_group_tests_name(options[i], tests, NULL, NULL);
     }
-    return failed;
+    const struct CMUnitTest once[] = {cmocka_unit_test(names_code_for_perf)};
+    return failed + cmocka_run_group_tests(once, NULL, NULL);
 }
