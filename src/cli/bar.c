@@ -26,8 +26,21 @@ static bool bar_step(void *ctx, uint64_t done, uint64_t total)
         cells[CELLS] = '\0';
         fprintf(stderr, "\r%s [%s] %3d%%", bar->what, cells, percent);
         bar->percent = percent;
+    } else if (bar->progress_fd >= 0 && percent != bar->percent) {
+        dprintf(bar->progress_fd, "%d\n", percent);
+        bar->percent = percent;
     }
     return !stopped;
+}
+
+/* YADO_PROGRESS_FD: who has started us wants to know, a percentage a line. */
+static int progress_fd(void)
+{
+    const char *text = getenv("YADO_PROGRESS_FD");
+    char *end;
+    long fd = text ? strtol(text, &end, 10) : -1;
+
+    return text && *text && !*end && fd > 2 && fd < 1024 ? (int)fd : -1;
 }
 
 void bar_begin(struct bar *bar, const char *what)
@@ -37,6 +50,7 @@ void bar_begin(struct bar *bar, const char *what)
     *bar = (struct bar){.progress = {bar_step, bar},
                         .what = what,
                         .shown = isatty(STDERR_FILENO) == 1,
+                        .progress_fd = progress_fd(),
                         .percent = -1};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);

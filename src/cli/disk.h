@@ -75,6 +75,7 @@ struct bar {
     struct progress progress;
     const char *what;
     bool shown;
+    int progress_fd; /* -1: nobody else wants to know */
     int percent;
 };
 void bar_begin(struct bar *bar, const char *what);

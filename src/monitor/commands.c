@@ -165,7 +165,7 @@ static int cmd_quit(struct commands *c, json_t *args, json_t **ret_value, struct
 }
 
 /* Write a new file under a name of its own, then put it in the place of path. */
-static int write_file(const char *path, const uint8_t *data, size_t len, struct error *err)
+int commands_write_file(const char *path, const uint8_t *data, size_t len, struct error *err)
 {
     AUTO_FREE char *temporary = NULL;
     AUTO_FD int fd = -1;
@@ -220,8 +220,10 @@ static char *base64(const uint8_t *data, size_t len)
     return text;
 }
 
-static int screenshot_png(struct machine *m, unsigned *ret_width, unsigned *ret_height,
-                          uint8_t **ret_png, size_t *ret_len, struct error *err)
+/* wanted: 0, or how wide it shall be at most. */
+static int screenshot_png(struct machine *m, unsigned wanted, unsigned *ret_width,
+                          unsigned *ret_height, uint8_t **ret_png, size_t *ret_len,
+                          struct error *err)
 {
     AUTO_FREE uint32_t *pixels = NULL;
     unsigned width, height;
@@ -235,6 +237,18 @@ static int screenshot_png(struct machine *m, unsigned *ret_width, unsigned *ret_
     machine_unlock(m);
     if (!pixels)
         return error_set(err, -EIO, "the screen shows nothing now");
+    if (wanted && wanted < width) {
+        unsigned small_height = MAX((unsigned)((uint64_t)height * wanted / width), 1u);
+        uint32_t *small = NULL;
+        int r = png_shrink(pixels, width, height, wanted, small_height, &small);
+
+        if (r < 0)
+            return r;
+        free(pixels);
+        pixels = small;
+        width = wanted;
+        height = small_height;
+    }
     *ret_width = width;
     *ret_height = height;
     return png_encode(pixels, width, height, ret_png, ret_len);
@@ -245,19 +259,24 @@ static int cmd_screenshot(struct commands *c, json_t *args, json_t **ret_value, 
     const char *path = argument_string(args, "path");
     AUTO_FREE uint8_t *png = NULL;
     AUTO_FREE char *text = NULL;
+    json_t *wanted = json_object_get(args, "width");
     unsigned width = 0, height = 0;
     size_t len = 0;
     int r;
 
+    if (wanted && (json_integer_value(wanted) < 1 || json_integer_value(wanted) > 4096))
+        return error_set(err, -EINVAL, "width: give 1 to 4096");
+
     if (path && !*path)
         return error_set(err, -EINVAL, "path: the name of a file is missing");
-    r = screenshot_png(c->machine, &width, &height, &png, &len, err);
+    r = screenshot_png(c->machine, (unsigned)json_integer_value(wanted), &width, &height, &png,
+                       &len, err);
     if (r < 0)
         return r;
     if (path) {
         *ret_value =
             json_pack("{s:s, s:i, s:i}", "path", path, "width", (int)width, "height", (int)height);
-        return write_file(path, png, len, err);
+        return commands_write_file(path, png, len, err);
     }
     text = base64(png, len);
     if (!text)
@@ -365,7 +384,7 @@ static const struct command commands[] = {
     {"save", {"path:s", "continue:b"}, cmd_save},
     {"save-cancel", {NULL}, cmd_save_cancel},
     {"reserve-state", {"path:s"}, cmd_reserve_state},
-    {"screenshot", {"path:s"}, cmd_screenshot},
+    {"screenshot", {"path:s", "width:i"}, cmd_screenshot},
     {"screen-text", {NULL}, cmd_screen_text},
     {"send-keys", {"keys:a"}, cmd_send_keys},
     {"type-text", {"text:s"}, cmd_type_text},

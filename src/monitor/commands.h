@@ -23,6 +23,9 @@ struct commands {
     void *ctx;
 };
 
+/* Put data in the place of the file path, whole or not at all. -errno with text. */
+int commands_write_file(const char *path, const uint8_t *data, size_t len_bytes, struct error *err);
+
 /* A control_execute(); ctx is a struct commands. -ENOSYS: there is no such command. */
 int commands_execute(void *ctx, const char *name, json_t *arguments, json_t **ret_value,
                      struct error *err);

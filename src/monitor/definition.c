@@ -322,7 +322,8 @@ static int set_debug_console(struct definition *def, const char *value, struct e
 static int set_display(struct definition *def, const char *value, struct error *err)
 {
     if (strcmp(value, "none") && !has_path(value, "vnc="))
-        return error_set(err, -EINVAL, "--display: '%s' is not one of none, vnc=ADDR:PORT", value);
+        return error_set(err, -EINVAL,
+                         "--display: '%s' is not one of none, vnc=ADDR:PORT, vnc=unix:PATH", value);
     return set_string(&def->display, value);
 }
 
@@ -341,6 +342,11 @@ static int set_restore(struct definition *def, const char *value, struct error *
 static int set_reserve_state(struct definition *def, const char *value, struct error *err)
 {
     return set_file(&def->reserve_state, "reserve-state", value, err);
+}
+
+static int set_report(struct definition *def, const char *value, struct error *err)
+{
+    return set_file(&def->report, "report", value, err);
 }
 
 static int parse_flag(const char *option, const char *value, bool *ret_flag, struct error *err)
@@ -410,6 +416,7 @@ static const struct option options[] = {
     {"control", false, set_control},
     {"restore", false, set_restore},
     {"reserve-state", false, set_reserve_state},
+    {"report", false, set_report},
     {"debug-exit", true, set_debug_exit},
     {"stats", true, set_stats},
     {"on-reset", false, set_on_reset},
@@ -600,6 +607,8 @@ int definition_parse_json(struct definition *def, const char *text, size_t len_b
     {
         const struct option *option = option_find(key, strlen(key));
 
+        if (!strcmp(key, "server")) /* what concerns yadod alone */
+            continue;
         if (!option || option->set == set_definition)
             r = error_set(err, -EINVAL, "'%s' is not the name of an option of 'yado run'", key);
         else
@@ -644,6 +653,7 @@ void definition_done(struct definition *def)
     free(def->control);
     free(def->restore);
     free(def->reserve_state);
+    free(def->report);
     *def = (struct definition){0};
 }
 

@@ -29,11 +29,12 @@ struct definition {
     struct definition_net nets[MACHINE_NETS_MAX];
     unsigned net_count;
     char *serial;        /* "stdio", "null", "file=PATH", "unix=PATH" */
-    char *display;       /* "none", "vnc=ADDR:PORT" */
+    char *display;       /* "none", "vnc=ADDR:PORT", "vnc=unix:PATH" */
     char *debug_console; /* NULL, or as serial */
     char *control;       /* NULL, or the path of the socket */
     char *restore;       /* NULL, or the file of a saved machine */
     char *reserve_state; /* NULL, or the file that it may be saved to */
+    char *report;        /* NULL, or the file that says in the end how it came */
     bool debug_exit, stop_on_reset, stop_on_triple_fault, stats;
 };
 
@@ -46,7 +47,7 @@ void definition_done(struct definition *def);
  * -EINVAL with text.
  */
 int definition_parse_args(struct definition *def, int argc, char **argv, struct error *err);
-/* A JSON object. Unknown names are refused. */
+/* A JSON object. Unknown names are refused, but for "server", which is yadod's. */
 int definition_parse_json(struct definition *def, const char *text, size_t len_bytes,
                           struct error *err);
 /* "512M": bytes, with K, M, G or T; a bare number is MiB. -EINVAL. */

@@ -250,6 +250,38 @@ static void print_stats(const struct vm *vm)
     }
 }
 
+/* How it came to its end, for who has started us (yadod). */
+static void write_report(const struct vm *vm, const char *end, int status, const char *message)
+{
+    json_t *report = json_pack("{s:s, s:i, s:s}", "end", end, "status", status, "message", message);
+    char *text = report ? json_dumps(report, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
+    struct error err = {""};
+
+    if (text && vm->def.report &&
+        commands_write_file(vm->def.report, (const uint8_t *)text, strlen(text), &err) < 0)
+        fprintf(stderr, "yado: %s\n", err.text);
+    free(text);
+    json_decref(report);
+}
+
+static const char *end_name(const struct vm *vm)
+{
+    switch (machine_end(vm->machine)) {
+    case MACHINE_POWERED_OFF:
+        return "powered-off";
+    case MACHINE_WAS_RESET:
+        return "reset";
+    case MACHINE_DEBUG_EXITED:
+        return "debug-exit";
+    case MACHINE_TRIPLE_FAULT:
+        return "triple-fault";
+    case MACHINE_BROKEN:
+        return "broken";
+    default:
+        return vm->signal ? "signal" : "quit";
+    }
+}
+
 static int complain(const struct error *err, int r)
 {
     fprintf(stderr, "yado: %s\n", *err->text ? err->text : strerror(-r));
@@ -275,6 +307,7 @@ int main(int argc, char **argv)
     if (r == 0)
         r = vm_start(&vm, &err);
     if (r < 0) {
+        write_report(&vm, "failed", STATUS_USAGE, *err.text ? err.text : strerror(-r));
         vm_close(&vm);
         return complain(&err, r);
     }
@@ -286,6 +319,9 @@ int main(int argc, char **argv)
                  strsignal(vm.signal));
     if (vm.def.stats)
         print_stats(&vm);
+    if (vm.machine)
+        machine_pause(vm.machine); /* nothing changes any more */
+    write_report(&vm, end_name(&vm), status, report);
     vm_close(&vm);
     if (*report)
         fprintf(stderr, "yado: %s\n", report);

@@ -32,3 +32,38 @@ int png_encode(const uint32_t *pixels, unsigned width, unsigned height, uint8_t 
     *ret_len_bytes = len;
     return 0;
 }
+
+static uint32_t mean(const uint32_t *pixels, unsigned stride, unsigned x0, unsigned x1, unsigned y0,
+                     unsigned y1)
+{
+    uint64_t red = 0, green = 0, blue = 0, count = (uint64_t)(x1 - x0) * (y1 - y0);
+
+    for (unsigned y = y0; y < y1; y++) {
+        for (unsigned x = x0; x < x1; x++) {
+            uint32_t v = pixels[(size_t)y * stride + x];
+
+            red += v >> 16 & 0xff;
+            green += v >> 8 & 0xff;
+            blue += v & 0xff;
+        }
+    }
+    return (uint32_t)(red / count << 16 | green / count << 8 | blue / count);
+}
+
+int png_shrink(const uint32_t *pixels, unsigned old_width, unsigned old_height, unsigned width,
+               unsigned height, uint32_t **ret_pixels)
+{
+    uint32_t *small = calloc((size_t)width * height, sizeof(*small));
+
+    if (!small)
+        return -ENOMEM;
+    for (unsigned y = 0; y < height; y++)
+        for (unsigned x = 0; x < width; x++)
+            small[(size_t)y * width + x] =
+                mean(pixels, old_width, (unsigned)((uint64_t)x * old_width / width),
+                     (unsigned)((uint64_t)(x + 1) * old_width / width),
+                     (unsigned)((uint64_t)y * old_height / height),
+                     (unsigned)((uint64_t)(y + 1) * old_height / height));
+    *ret_pixels = small;
+    return 0;
+}

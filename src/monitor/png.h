@@ -11,4 +11,11 @@
 int png_encode(const uint32_t *pixels, unsigned width, unsigned height, uint8_t **ret_data,
                size_t *ret_len_bytes);
 
+/*
+ * The same picture smaller: each new pixel is the mean of those that it covers. width and height
+ * are at most the old ones, and not 0. *ret_pixels is freed with free(). -ENOMEM.
+ */
+int png_shrink(const uint32_t *pixels, unsigned old_width, unsigned old_height, unsigned width,
+               unsigned height, uint32_t **ret_pixels);
+
 #endif

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "monitor/keysym.h"
+#include "monitor/unixsock.h"
 
 #define POLL_US 20000
 #define SLOW_CLIENT_MS 1000
@@ -35,6 +36,7 @@ struct vnc {
     bool refresh; /* draw all, whether it changed or not */
     int mouse_x, mouse_y;
     bool mouse_known;
+    char *socket_path; /* of a UNIX socket, to be removed */
 };
 
 static void no_log(const char *format, ...)
@@ -214,15 +216,50 @@ static void screen_setup(struct vnc *vnc, const char *name)
     screen->permitFileTransfer = FALSE;
 }
 
+static int listen_tcp(struct vnc *vnc, const char *host, int port, bool ipv6, struct error *err)
+{
+    if (ipv6) {
+        vnc->screen->ipv6port = port;
+        vnc->screen->listen6Interface = strdup(host);
+        vnc->screen->listenInterface = htonl(INADDR_LOOPBACK);
+    } else {
+        vnc->screen->port = port;
+        rfbStringToAddr((char *)host, &vnc->screen->listenInterface);
+    }
+    rfbInitServer(vnc->screen);
+    if ((ipv6 ? vnc->screen->listen6Sock : vnc->screen->listenSock) < 0)
+        return error_set(err, -EADDRINUSE, "--display: %s port %d cannot be used; choose another",
+                         host, port);
+    return 0;
+}
+
+/* The library takes any listening socket that is among those that it waits for. */
+static int listen_unix(struct vnc *vnc, const char *path, struct error *err)
+{
+    int fd = -1, r = unixsock_listen(path, "--display", &fd, err);
+
+    if (r < 0)
+        return r;
+    vnc->socket_path = strdup(path);
+    rfbInitServer(vnc->screen);
+    vnc->screen->listenSock = fd;
+    FD_SET(fd, &vnc->screen->allFds);
+    vnc->screen->maxFd = MAX(vnc->screen->maxFd, fd);
+    return 0;
+}
+
 int vnc_new(const char *address, const char *name, struct vnc **ret_vnc, struct error *err)
 {
+    bool ipv6 = false, local = !strncmp(address, "unix:", 5);
     struct vnc *vnc;
     char host[64];
-    bool ipv6 = false;
-    int port = 0, r;
+    int port = 0, r = 0;
 
-    r = split_address(address, host, sizeof(host), &port, &ipv6, err);
-    if (r < 0 || (r = port_is_free(host, port, ipv6, err)) < 0)
+    if (!local)
+        r = split_address(address, host, sizeof(host), &port, &ipv6, err);
+    if (r == 0 && !local)
+        r = port_is_free(host, port, ipv6, err);
+    if (r < 0)
         return r;
     vnc = calloc(1, sizeof(*vnc));
     if (!vnc)
@@ -238,19 +275,10 @@ int vnc_new(const char *address, const char *name, struct vnc **ret_vnc, struct 
         return -ENOMEM;
     }
     screen_setup(vnc, name);
-    if (ipv6) {
-        vnc->screen->ipv6port = port;
-        vnc->screen->listen6Interface = strdup(host);
-        vnc->screen->listenInterface = htonl(INADDR_LOOPBACK);
-    } else {
-        vnc->screen->port = port;
-        rfbStringToAddr(host, &vnc->screen->listenInterface);
-    }
-    rfbInitServer(vnc->screen);
-    if ((ipv6 ? vnc->screen->listen6Sock : vnc->screen->listenSock) < 0) {
+    r = local ? listen_unix(vnc, address + 5, err) : listen_tcp(vnc, host, port, ipv6, err);
+    if (r < 0) {
         vnc_free(vnc);
-        return error_set(err, -EADDRINUSE, "--display: %s port %d cannot be used; choose another",
-                         host, port);
+        return r;
     }
     *ret_vnc = vnc;
     return 0;
@@ -285,6 +313,9 @@ struct vnc *vnc_free(struct vnc *vnc)
         rfbScreenCleanup(vnc->screen);
         free(listen6);
     }
+    if (vnc->socket_path)
+        unlink(vnc->socket_path);
+    free(vnc->socket_path);
     free(vnc->pixels);
     free(vnc);
     return NULL;

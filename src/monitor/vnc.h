@@ -10,7 +10,7 @@
 
 struct vnc;
 
-/* address: "ADDR:PORT" or "[ADDR6]:PORT". Listens from here on; -EADDRINUSE with text. */
+/* address: "ADDR:PORT", "[ADDR6]:PORT" or "unix:PATH". Listens from here on; -EADDRINUSE with text. */
 int vnc_new(const char *address, const char *name, struct vnc **ret_vnc, struct error *err);
 /* Begin to serve, by a thread of its own. */
 int vnc_start(struct vnc *vnc, struct machine *machine, struct error *err);

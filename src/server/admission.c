@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Before a machine is turned on: has the host what it wants? Reserves of processors are added up,
+ * memory is added up, and the disk's room for saving it is taken at once, so that saving cannot
+ * fail for lack of it later.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/size.h"
+#include "server/files.h"
+#include "server/host.h"
+#include "server/life.h"
+#include "server/settings.h"
+
+/* Besides the guest's memory: devices, screens, and what compressing may add. */
+#define SAVED_EXTRA_BYTES MIB(24)
+
+static int check_cpu(struct machine *m, struct problem *p)
+{
+    long long wanted = machine_integer(m, "resources", "cpu-reserve-percent"), taken = 0;
+    long long all = (long long)host_cpus() * settings_integer(m->server, "cpu-reservable-percent");
+
+    if (!wanted)
+        return 0;
+    for (struct machine *other = m->server->machines; other; other = other->next)
+        if (other != m && life_is_on(other))
+            taken += machine_integer(other, "resources", "cpu-reserve-percent");
+    if (taken + wanted > all)
+        return problem_set(p, PROBLEM_CODE_ADMISSION, NULL,
+                           "%s reserves %lld%% of a processor, %lld%% of %lld%% are reserved by "
+                           "others; turn one off or lower a reserve",
+                           m->name, wanted, taken, all);
+    return 0;
+}
+
+static int check_memory(struct machine *m, struct problem *p)
+{
+    uint64_t kept = (uint64_t)settings_integer(m->server, "memory-reserve-bytes");
+    uint64_t total = host_memory_bytes(), taken = 0;
+    char want[32], left[32];
+
+    if (!kept || !total)
+        return 0;
+    for (struct machine *other = m->server->machines; other; other = other->next)
+        if (other != m && life_is_on(other))
+            taken += other->memory_bytes;
+    if (m->memory_bytes > total || taken + m->memory_bytes + kept > total)
+        return problem_set(
+            p, PROBLEM_CODE_ADMISSION, NULL,
+            "%s wants %s of memory, the host has %s left for machines", m->name,
+            size_format(m->memory_bytes, want, sizeof(want)),
+            size_format(total > taken + kept ? total - taken - kept : 0, left, sizeof(left)));
+    return 0;
+}
+
+int admission_check(struct machine *m, struct problem *p)
+{
+    int r = check_cpu(m, p);
+
+    return r < 0 ? r : check_memory(m, p);
+}
+
+int admission_reserve(struct machine *m, struct problem *p)
+{
+    AUTO_FREE char *path = files_join(m->folder, RESERVE_FILE);
+    AUTO_FD int fd = path ? open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600) : -1;
+    off_t bytes = (off_t)(m->memory_bytes + SAVED_EXTRA_BYTES);
+    char size[32];
+    int r;
+
+    if (fd < 0)
+        return problem_set(p, PROBLEM_CODE_FAILED, NULL, "%s: room for saving cannot be reserved",
+                           m->folder);
+    do
+        r = fallocate(fd, 0, 0, bytes) < 0 ? errno : 0;
+    while (r == EINTR);
+    /* A file system that cannot promise room (tmpfs of old, NFS) leaves it to luck. */
+    if (r == 0 || r == EOPNOTSUPP || r == ENOSYS)
+        return 0;
+    unlink(path);
+    return problem_set(p, PROBLEM_CODE_ADMISSION, NULL,
+                       "%s has no room for saving %s, which takes up to %s; make room", m->folder,
+                       m->name, size_format((uint64_t)bytes, size, sizeof(size)));
+}
+
+void admission_release(struct machine *m)
+{
+    AUTO_FREE char *path = files_join(m->folder, RESERVE_FILE);
+
+    if (path)
+        unlink(path);
+}
+
+uint64_t admission_reserved_bytes(struct server *server)
+{
+    uint64_t bytes = 0;
+
+    for (struct machine *m = server->machines; m; m = m->next)
+        if (life_is_on(m))
+            bytes += m->memory_bytes + SAVED_EXTRA_BYTES;
+    return bytes;
+}

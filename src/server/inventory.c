@@ -1,0 +1,544 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Which machines there are: STATE/machines/ID/machine.json. The folder's name is the machine's id.
+ * A person may edit the file, or copy the folder under any name: then it gets an id of its own.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "server/bus.h"
+#include "server/console.h"
+#include "server/files.h"
+#include "server/machine.h"
+#include "server/process.h"
+#include "server/stamp.h"
+
+struct machine *machine_find(struct server *server, const char *id)
+{
+    for (struct machine *m = server->machines; m; m = m->next)
+        if (!strcmp(m->id, id))
+            return m;
+    return NULL;
+}
+
+struct machine *machine_find_name(struct server *server, const char *name)
+{
+    for (struct machine *m = server->machines; m; m = m->next)
+        if (!strcmp(m->name, name))
+            return m;
+    return NULL;
+}
+
+static json_t *server_part(json_t *definition)
+{
+    return json_object_get(definition, "server");
+}
+
+const char *machine_owner(const struct machine *m)
+{
+    return json_string_value(json_object_get(server_part(m->definition), "owner"));
+}
+
+uint64_t definition_memory_bytes(json_t *definition)
+{
+    static const char units[] = "KMGT";
+    json_t *memory = schema_member(&schema_Definition, definition, "memory");
+    const char *text = json_string_value(memory), *unit;
+    char *end;
+    uint64_t n = text ? strtoull(text, &end, 10) : (uint64_t)json_integer_value(memory);
+    unsigned shift = 20;
+
+    if (text && *end && (unit = strchr(units, *end)))
+        shift = 10 * (unsigned)(unit - units + 1);
+    json_decref(memory);
+    return n << shift;
+}
+
+static void digest_of(json_t *definition, char etag[17])
+{
+    AUTO_FREE char *text = json_dumps(definition, JSON_COMPACT | JSON_SORT_KEYS);
+    char digest[65];
+
+    digest_hex(text ? text : "", text ? strlen(text) : 0, digest);
+    memcpy(etag, digest, 16);
+    etag[16] = '\0';
+}
+
+/* Take a checked definition over. */
+static int adopt(struct machine *m, json_t *definition)
+{
+    char *name = strdup(json_string_value(json_object_get(definition, "name")));
+
+    if (!name)
+        return -ENOMEM;
+    free(m->name);
+    m->name = name;
+    json_decref(m->definition);
+    m->definition = definition;
+    m->memory_bytes = definition_memory_bytes(definition);
+    digest_of(definition, m->etag);
+    free(m->problem);
+    m->problem = NULL;
+    return 0;
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    free(handle);
+}
+
+static void machine_free(struct machine *m)
+{
+    if (m->timer)
+        uv_close((uv_handle_t *)m->timer, on_timer_closed);
+    process_forget(m);
+    console_free(m);
+    free(m->name);
+    free(m->folder);
+    free(m->run);
+    free(m->problem);
+    free(m->thumbnail.png);
+    json_decref(m->definition);
+    json_decref(m->started);
+    free(m);
+}
+
+static struct machine *machine_alloc(struct server *server, const char *id)
+{
+    struct machine *m = calloc(1, sizeof(*m));
+
+    if (!m)
+        return NULL;
+    m->server = server;
+    m->since_ms = stamp_now_ms();
+    snprintf(m->id, sizeof(m->id), "%s", id);
+    if (asprintf(&m->folder, "%s/machines/%s", server->state, id) < 0)
+        m->folder = NULL;
+    if (asprintf(&m->run, "%s/%s", server->run, id) < 0)
+        m->run = NULL;
+    m->name = strdup(id);
+    m->definition = json_pack("{s:s}", "name", id);
+    if (!m->folder || !m->run || !m->name || !m->definition) {
+        machine_free(m);
+        return NULL;
+    }
+    return m;
+}
+
+static void link_machine(struct machine *m)
+{
+    m->next = m->server->machines;
+    m->server->machines = m;
+    m->server->machine_count++;
+}
+
+static void unlink_machine(struct machine *m)
+{
+    struct machine **at = &m->server->machines;
+
+    while (*at != m)
+        at = &(*at)->next;
+    *at = m->next;
+    m->server->machine_count--;
+}
+
+/* ---- status.json ---- */
+
+void machine_keep_status(struct machine *m)
+{
+    bool on = m->started != NULL;
+    AUTO_FREE char *path = files_join(m->folder, "status.json");
+    char time[STAMP_TEXT];
+    struct error err;
+    json_t *o = json_pack("{s:b, s:s}", "on", on, "since", stamp_format(m->since_ms, time));
+
+    if (o && on)
+        json_object_set_new(o, "started", json_string(stamp_format(m->started_ms, time)));
+    if (o && m->has_reason)
+        json_object_set_new(o, "reason",
+                            json_pack("{s:s, s:s, s:o}", "code", reason_code_names[m->reason],
+                                      "message", m->reason_text, "actor",
+                                      actor_json(&m->reason_actor)));
+    if (o && path)
+        files_replace_json(path, o, 0600, &err);
+    json_decref(o);
+}
+
+static int index_of(const char *const *names, const char *name)
+{
+    for (int i = 0; name && names[i]; i++)
+        if (!strcmp(names[i], name))
+            return i;
+    return -1;
+}
+
+static void read_reason(struct machine *m, json_t *reason)
+{
+    json_t *actor = json_object_get(reason, "actor");
+    int code = index_of(reason_code_names, json_string_value(json_object_get(reason, "code")));
+    int type = index_of(actor_type_names, json_string_value(json_object_get(actor, "type")));
+    const char *text = json_string_value(json_object_get(reason, "message"));
+    const char *name = json_string_value(json_object_get(actor, "name"));
+
+    if (code < 0)
+        return;
+    m->has_reason = true;
+    m->reason = (enum reason_code)code;
+    snprintf(m->reason_text, sizeof(m->reason_text), "%s", text ? text : "");
+    m->reason_actor.type = type < 0 ? ACTOR_TYPE_SYSTEM : (enum actor_type)type;
+    snprintf(m->reason_actor.name, sizeof(m->reason_actor.name), "%s", name ? name : "");
+}
+
+static void read_status(struct machine *m)
+{
+    AUTO_FREE char *path = files_join(m->folder, "status.json");
+    json_t *o = NULL;
+    const char *time;
+
+    if (!path || files_read_json(path, &o, NULL) < 0)
+        return;
+    m->was_on = json_is_true(json_object_get(o, "on"));
+    time = json_string_value(json_object_get(o, "since"));
+    if (time)
+        stamp_parse(time, &m->since_ms);
+    time = json_string_value(json_object_get(o, "started"));
+    if (time)
+        stamp_parse(time, &m->started_ms);
+    read_reason(m, json_object_get(o, "reason"));
+    json_decref(o);
+}
+
+/* ---- reading ---- */
+
+static int set_part(json_t *definition, const char *name, const char *value)
+{
+    json_t *part = server_part(definition);
+
+    if (!json_is_object(part)) {
+        part = json_object();
+        if (json_object_set_new(definition, "server", part) < 0)
+            return -ENOMEM;
+    }
+    return json_object_set_new(part, name, json_string(value));
+}
+
+/* A copied folder's machine has the original's name. */
+static void make_name_unique(struct server *server, json_t *definition, const struct machine *self)
+{
+    const char *name = json_string_value(json_object_get(definition, "name"));
+    struct machine *other = machine_find_name(server, name);
+    char other_name[160];
+
+    for (unsigned i = 2; other && other != self && i < 10000; i++) {
+        snprintf(other_name, sizeof(other_name), "%.90s %u", name, i);
+        other = machine_find_name(server, other_name);
+        if (!other || other == self)
+            json_object_set_new(definition, "name", json_string(other_name));
+    }
+}
+
+static int read_definition(struct machine *m, bool is_copy, struct error *err)
+{
+    AUTO_FREE char *path = files_join(m->folder, "machine.json");
+    struct schema_fault fault;
+    json_t *definition = NULL, *before;
+    int r;
+
+    if (!path)
+        return -ENOMEM;
+    r = files_read_json(path, &definition, err);
+    if (r < 0)
+        return r;
+    if (schema_check(&schema_Definition, definition, &fault) < 0) {
+        json_decref(definition);
+        return error_set(err, -EINVAL, "%s: %s: %.300s", path, fault.field, fault.error.text);
+    }
+    before = json_deep_copy(definition);
+    set_part(definition, "id", m->id);
+    make_name_unique(m->server, definition, is_copy ? NULL : m);
+    if (!json_equal(before, definition))
+        files_replace_json(path, definition, 0600, NULL);
+    json_decref(before);
+    r = adopt(m, definition);
+    if (r < 0)
+        json_decref(definition);
+    return r;
+}
+
+static void set_problem(struct machine *m, const char *text)
+{
+    bool same = m->problem && !strcmp(m->problem, text);
+    struct actor actor = actor_system("inventory");
+
+    if (same)
+        return;
+    free(m->problem);
+    m->problem = strdup(text);
+    bus_event(m->server,
+              &(struct event){.kind = EVENT_KIND_MACHINE_DEFINITION_INVALID,
+                              .severity = SEVERITY_WARNING,
+                              .actor = &actor,
+                              .about = machine_about(m),
+                              .cause = EVENT_CAUSE_SERVER},
+              "the definition of %s cannot be used: %s", m->name, text);
+}
+
+/* Give a copied folder an id. Its new name in id; -errno. */
+static int name_folder(struct server *server, const char *folder, char id[ID_TEXT])
+{
+    AUTO_FREE char *from = NULL, *to = NULL;
+
+    id_new(id);
+    if (asprintf(&from, "%s/machines/%s", server->state, folder) < 0)
+        from = NULL;
+    if (asprintf(&to, "%s/machines/%s", server->state, id) < 0)
+        to = NULL;
+    if (!from || !to)
+        return -ENOMEM;
+    return rename(from, to) < 0 ? -errno : 0;
+}
+
+static void load_one(struct server *server, const char *folder, json_t *problems)
+{
+    struct machine *m = machine_find(server, folder);
+    bool known = m != NULL, is_copy = !id_valid(folder);
+    struct error err = {""};
+    char id[ID_TEXT];
+
+    if (is_copy) {
+        if (name_folder(server, folder, id) < 0)
+            return;
+    } else {
+        memcpy(id, folder, ID_TEXT);
+    }
+    if (!m)
+        m = machine_alloc(server, id);
+    if (!m)
+        return;
+    if (!known) {
+        link_machine(m);
+        read_status(m);
+        if (is_copy)
+            m->was_on = m->has_reason = false;
+        if (machine_saved(m, NULL, NULL))
+            m->state = MACHINE_STATE_SAVED;
+    }
+    if (read_definition(m, is_copy, &err) < 0) {
+        set_problem(m, err.text);
+        if (problems)
+            json_array_append_new(problems, json_string(err.text));
+    }
+    machine_changed(m);
+}
+
+unsigned inventory_load(struct server *server, json_t *ret_problems)
+{
+    AUTO_FREE char *path = files_join(server->state, "machines");
+    DIR *folder = path ? opendir(path) : NULL;
+    struct dirent *entry;
+    char(*names)[256] = NULL;
+    size_t count = 0, room = 0;
+
+    /* The list first: copies are renamed while we go through it. */
+    while (folder && (entry = readdir(folder))) {
+        AUTO_FREE char *file = NULL;
+
+        if (entry->d_name[0] == '.' ||
+            asprintf(&file, "%s/%s/machine.json", path, entry->d_name) < 0 || access(file, F_OK))
+            continue;
+        if (count == room) {
+            void *more = realloc(names, (room = room ? room * 2 : 64) * sizeof(*names));
+
+            if (!more)
+                break;
+            names = more;
+        }
+        snprintf(names[count++], sizeof(*names), "%s", entry->d_name);
+    }
+    if (folder)
+        closedir(folder);
+    for (size_t i = 0; i < count; i++)
+        load_one(server, names[i], ret_problems);
+    free(names);
+    return server->machine_count;
+}
+
+void inventory_free(struct server *server)
+{
+    while (server->machines) {
+        struct machine *m = server->machines;
+
+        server->machines = m->next;
+        machine_free(m);
+    }
+    server->machine_count = 0;
+}
+
+/* ---- changing ---- */
+
+static int write_definition(struct machine *m, json_t *definition, struct problem *p)
+{
+    AUTO_FREE char *path = files_join(m->folder, "machine.json");
+    struct error err = {"no memory"};
+
+    if (!path || files_replace_json(path, definition, 0600, &err) < 0)
+        return problem_set(p, PROBLEM_CODE_FAILED, NULL, "%s", err.text);
+    if (adopt(m, json_incref(definition)) < 0) {
+        json_decref(definition);
+        return problem_set(p, PROBLEM_CODE_UNAVAILABLE, NULL, "no memory");
+    }
+    return 0;
+}
+
+int machine_create(struct server *server, json_t *definition, const char *owner,
+                   struct machine **ret_machine, struct problem *p)
+{
+    const char *name = json_string_value(json_object_get(definition, "name"));
+    json_t *own = NULL;
+    struct machine *m;
+    struct error err;
+    char id[ID_TEXT];
+    int r;
+
+    if (machine_find_name(server, name))
+        return problem_set(p, PROBLEM_CODE_EXISTS, "/definition/name",
+                           "there is a machine '%s' already", name);
+    id_new(id);
+    m = machine_alloc(server, id);
+    own = json_deep_copy(definition);
+    if (!m || !own || set_part(own, "id", id) < 0 || (owner && set_part(own, "owner", owner) < 0)) {
+        r = problem_set(p, PROBLEM_CODE_UNAVAILABLE, NULL, "no memory");
+    } else if (files_folder(m->folder, 0700, &err) < 0) {
+        r = problem_set(p, PROBLEM_CODE_FAILED, NULL, "%s", err.text);
+    } else {
+        r = write_definition(m, own, p);
+        if (r < 0)
+            rmdir(m->folder);
+        else
+            files_flush_folder(m->folder);
+    }
+    json_decref(own);
+    if (r < 0) {
+        if (m)
+            machine_free(m);
+        return r;
+    }
+    link_machine(m);
+    *ret_machine = m;
+    return 0;
+}
+
+int machine_redefine(struct machine *m, json_t *definition, struct problem *p)
+{
+    const char *name = json_string_value(json_object_get(definition, "name"));
+    struct machine *other = machine_find_name(m->server, name);
+    json_t *own = json_deep_copy(definition);
+    const char *owner = machine_owner(m);
+    int r;
+
+    if (other && other != m) {
+        json_decref(own);
+        return problem_set(p, PROBLEM_CODE_EXISTS, "/name", "there is a machine '%s' already",
+                           name);
+    }
+    /* Who owns it is not a matter of its definition's editors. */
+    if (!own || set_part(own, "id", m->id) < 0 || (owner && set_part(own, "owner", owner) < 0))
+        r = problem_set(p, PROBLEM_CODE_UNAVAILABLE, NULL, "no memory");
+    else
+        r = write_definition(m, own, p);
+    json_decref(own);
+    return r;
+}
+
+/* The definition goes first: what is left after a crash is no machine any more. */
+int machine_remove(struct machine *m, bool with_disks, struct problem *p)
+{
+    AUTO_FREE char *path = files_join(m->folder, "machine.json");
+    struct error err = {"no memory"};
+    struct dirent *entry;
+    DIR *folder;
+
+    if (!path || files_remove(path, &err) < 0)
+        return problem_set(p, PROBLEM_CODE_FAILED, NULL, "%s", err.text);
+    permission_forget_object(m->server, OBJECT_TYPE_MACHINE, m->id);
+    folder = opendir(m->folder);
+    while (folder && (entry = readdir(folder))) {
+        bool ours = !strncmp(entry->d_name, "status.json", 11) ||
+                    !strncmp(entry->d_name, "saved", 5) || !strcmp(entry->d_name, "screen.png") ||
+                    !strncmp(entry->d_name, "machine.json", 12);
+
+        if (ours || (with_disks && entry->d_type == DT_REG))
+            unlinkat(dirfd(folder), entry->d_name, 0);
+    }
+    if (folder)
+        closedir(folder);
+    process_clean(m);
+    rmdir(m->folder); /* stays where disks are left in it */
+    unlink_machine(m);
+    bus_send(m->server, &(struct bus_message){.type = BUS_DELETED, .deleted = m->id});
+    machine_free(m);
+    return 0;
+}
+
+/* ---- asking ---- */
+
+char *machine_disk_path(const struct machine *m, const char *file)
+{
+    return *file == '/' ? strdup(file) : files_join(m->folder, file);
+}
+
+bool machine_uses(const struct machine *m, const char *path)
+{
+    json_t *disk, *disks = json_object_get(m->definition, "disk");
+    size_t i;
+
+    json_array_foreach(disks, i, disk)
+    {
+        AUTO_FREE char *own =
+            machine_disk_path(m, json_string_value(json_object_get(disk, "file")));
+        AUTO_FREE char *real = own ? realpath(own, NULL) : NULL;
+
+        if (own && !strcmp(real ? real : own, path))
+            return true;
+    }
+    return false;
+}
+
+struct machine *machine_using(struct server *server, const char *path, const struct machine *except)
+{
+    for (struct machine *m = server->machines; m; m = m->next)
+        if (m != except && machine_uses(m, path))
+            return m;
+    return NULL;
+}
+
+json_t *machine_part(const struct machine *m, const char *part)
+{
+    return json_object_get(server_part(m->definition), part);
+}
+
+static const struct schema *part_schema(const char *part)
+{
+    if (!part)
+        return &schema_ServerPart;
+    return !strcmp(part, "autostart") ? &schema_ServerPart_autostart : &schema_MachineResources;
+}
+
+static json_t *part_value(const struct machine *m, const char *part)
+{
+    return part ? machine_part(m, part) : server_part(m->definition);
+}
+
+long long machine_integer(const struct machine *m, const char *part, const char *name)
+{
+    return schema_integer(part_schema(part), part_value(m, part), name);
+}
+
+int machine_choice(const struct machine *m, const char *part, const char *name)
+{
+    return schema_choice(part_schema(part), part_value(m, part), name);
+}

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A yadod of one's own for a test, and requests to it."""
+import http.client
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+
+class Connection(http.client.HTTPConnection):
+    def __init__(self, path):
+        super().__init__("localhost", timeout=60)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(60)
+        self.sock.connect(self.path)
+
+
+class Answer:
+    def __init__(self, response):
+        self.status = response.status
+        self.headers = response.headers
+        self.data = response.read()
+
+    @property
+    def json(self):
+        return json.loads(self.data)
+
+
+class Server:
+    """Starts in a fresh folder, which goes with it."""
+
+    def __init__(self, program):
+        self.program = str(pathlib.Path(program).resolve())
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="yado-test-"))
+        self.state = self.folder / "state"
+        self.socket = str(self.state / "run" / "api")
+        self.process = None
+        self.start()
+
+    def start(self):
+        with open(self.folder / "log", "ab") as log:
+            self.process = subprocess.Popen(
+                [self.program, "--foreground", "--state", str(self.state)], stdout=log, stderr=log,
+                stdin=subprocess.DEVNULL)
+        for _ in range(1000):
+            try:
+                self.request("GET", "/session")
+                return
+            except OSError:
+                if self.process.poll() is not None:
+                    break
+                time.sleep(0.02)
+        raise AssertionError(f"yadod does not answer:\n{self.log()}")
+
+    def log(self):
+        return (self.folder / "log").read_text(errors="replace")[-8000:]
+
+    def kill(self):
+        """As a crash does it."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self):
+        self.process.terminate()
+        return self.process.wait(60)
+
+    def request(self, method, path, body=None, headers=None, raw=None):
+        connection = Connection(self.socket)
+        headers = dict(headers or {})
+        if body is not None:
+            raw = json.dumps(body)
+            headers.setdefault("Content-Type", "application/json")
+        try:
+            connection.request(method, "/api/v1" + path, raw, headers)
+            return Answer(connection.getresponse())
+        except http.client.HTTPException as error:
+            raise OSError(str(error)) from error
+        finally:
+            connection.close()
+
+    def get(self, path, **kwargs):
+        answer = self.request("GET", path, **kwargs)
+        assert answer.status == 200, (path, answer.status, answer.data)
+        return answer.json
+
+    def act(self, machine, action, body=None, state="done"):
+        """An action to its end; the task."""
+        answer = self.request("POST", f"/machines/{machine}/{action}", body, {"Prefer": "wait=60"})
+        assert answer.status == 202, (action, answer.status, answer.data)
+        assert answer.json["state"] == state, answer.json
+        return answer.json
+
+    def wait_for(self, machine, state):
+        for _ in range(3000):
+            now = self.get(f"/machines/{machine}")
+            if now["state"] == state:
+                return now
+            time.sleep(0.02)
+        raise AssertionError(f"{machine} is {now['state']}, not {state}\n{self.log()}")
+
+    def create(self, name, **definition):
+        answer = self.request("POST", "/machines", {"definition": dict(definition, name=name)})
+        assert answer.status == 201, (answer.status, answer.data)
+        return answer.json
+
+    def kinds(self, **query):
+        return [event["kind"] for event in self.get("/events?limit=1000")["events"]]
+
+    def done(self):
+        """End the server and whatever machines it has left."""
+        try:
+            if self.process.poll() is not None:
+                self.start()
+            for machine in self.get("/machines")["machines"]:
+                if machine["state"] not in ("off", "saved"):
+                    self.request("POST", f"/machines/{machine['id']}/turn-off", None,
+                                 {"Prefer": "wait=30"})
+            return self.stop()
+        finally:
+            if self.process.poll() is None:
+                self.process.kill()
+                self.process.wait()
+            shutil.rmtree(self.folder, ignore_errors=True)
