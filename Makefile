@@ -38,6 +38,7 @@ bench:
 	@tools/build release $(PROGRAMS)
 	@tools/bench $(if $(QUICK),--quick)
 	@tools/bench-disk $(if $(QUICK),--quick)
+	@tools/bench-save $(if $(QUICK),--rounds 1 --memory 512)
 
 fmt:
 	@tools/install-deps dev
