@@ -32,7 +32,16 @@ export interface Sample {
   memory: number
   read: number
   write: number
+  received: number
+  sent: number
 }
+
+/** What of the network flows a second; the server counts bytes. */
+export interface NetRates {
+  received: number
+  sent: number
+}
+export const netRates = signal<Map<string, NetRates>>(new Map())
 export const samples = new Map<string, Sample[]>()
 
 export const machineList = computed(() =>
@@ -86,7 +95,16 @@ export function serverMay(right: Right): boolean {
   return !!permissions.value?.administrator || rights.includes('full') || rights.includes(right)
 }
 
-function keepSample(id: string, now: Activity) {
+function ratesBetween(before: Activity | undefined, now: Activity): NetRates | undefined {
+  const [read, write] = [now['network-read-bytes'], now['network-write-bytes']]
+  const [readBefore, writeBefore] = [before?.['network-read-bytes'], before?.['network-write-bytes']]
+  if (read === undefined || write === undefined) return undefined
+  const seconds = before?.time && now.time ? (Date.parse(now.time) - Date.parse(before.time)) / 1000 : 0
+  if (readBefore === undefined || writeBefore === undefined || seconds <= 0) return { received: 0, sent: 0 }
+  return { received: Math.max(0, (read - readBefore) / seconds), sent: Math.max(0, (write - writeBefore) / seconds) }
+}
+
+function keepSample(id: string, now: Activity, rates: NetRates | undefined) {
   const list = samples.get(id) ?? []
   list.push({
     time: now.time ? Date.parse(now.time) / 1000 : Date.now() / 1000,
@@ -94,6 +112,8 @@ function keepSample(id: string, now: Activity) {
     memory: now['memory-bytes'] ?? 0,
     read: now['disk-read-rate'] ?? 0,
     write: now['disk-write-rate'] ?? 0,
+    received: rates?.received ?? 0,
+    sent: rates?.sent ?? 0,
   })
   if (list.length > HISTORY) list.splice(0, list.length - HISTORY)
   samples.set(id, list)
@@ -131,13 +151,17 @@ export function putTask(task: Task) {
 
 function putActivity(all: Record<string, Activity>) {
   const next = new Map<string, Activity>()
+  const net = new Map<string, NetRates>()
   for (const [id, now] of Object.entries(all)) {
     const before = activity.value.get(id)
     const history = [...(before?.['cpu-history'] ?? []), now['cpu-percent'] ?? 0].slice(-HISTORY)
     next.set(id, { ...before, ...now, 'cpu-history': history })
-    keepSample(id, now)
+    const rates = ratesBetween(before, now)
+    if (rates) net.set(id, rates)
+    keepSample(id, now, rates)
   }
   activity.value = next
+  netRates.value = net
 }
 
 function receive(message: StreamMessage) {

@@ -8,16 +8,17 @@ import { language, t } from '../i18n'
 import { activity, samples, type Sample } from '../store'
 import { theme } from '../theme'
 
-type Kind = 'cpu' | 'disk'
+type Kind = 'cpu' | 'disk' | 'network'
 
 /** Steps of an axis of bytes: 1, 2, 4 … KiB, MiB, GiB. */
 const BYTE_STEPS = Array.from({ length: 24 }, (_, i) => 1024 * 2 ** i)
 
 function data(list: Sample[], kind: Kind): uPlot.AlignedData {
   const times = list.map((sample) => sample.time)
-  return kind === 'cpu'
-    ? [times, list.map((sample) => sample.cpu)]
-    : [times, list.map((sample) => sample.read), list.map((sample) => sample.write)]
+  if (kind === 'cpu') return [times, list.map((sample) => sample.cpu)]
+  return kind === 'disk'
+    ? [times, list.map((sample) => sample.read), list.map((sample) => sample.write)]
+    : [times, list.map((sample) => sample.received), list.map((sample) => sample.sent)]
 }
 
 export function Chart({ id, kind, cpus, label }: { id: string; kind: Kind; cpus: number; label: string }) {
@@ -37,21 +38,21 @@ export function Chart({ id, kind, cpus, label }: { id: string; kind: Kind; cpus:
     const series: uPlot.Series[] = [{}]
     if (kind === 'cpu') series.push({ label: t('activity.cpu'), stroke: first, width: 2, points, fill: `color-mix(in srgb, ${first} 16%, transparent)` })
     else {
-      series.push({ label: t('activity.reads'), stroke: first, width: 2, points })
-      series.push({ label: t('activity.writes'), stroke: second, width: 2, points, dash: [5, 3] })
+      series.push({ label: t('activity.in'), stroke: first, width: 2, points })
+      series.push({ label: t('activity.out'), stroke: second, width: 2, points, dash: [5, 3] })
     }
     const axis: uPlot.Axis = { stroke: ink, grid: { stroke: line, width: 1 }, ticks: { show: false }, font: '12px system-ui, sans-serif' }
     const made = new uPlot(
       {
         width: element.clientWidth,
         height: 170,
-        legend: { show: kind === 'disk', live: false },
+        legend: { show: kind !== 'cpu', live: false },
         cursor: { y: false },
         padding: [12, 34, 0, 0],
         scales: { y: { range: (_, __, max) => [0, kind === 'cpu' ? Math.max(100 * cpus, max) : Math.max(1048576, max * 1.1)] } },
         axes: [
           { ...axis, values: (_, ticks) => ticks.map((tick) => new Intl.DateTimeFormat(language.value, { hour: '2-digit', minute: '2-digit', second: '2-digit' }).format(tick * 1000)), space: 110 },
-          { ...axis, size: 82, ...(kind === 'disk' ? { incrs: BYTE_STEPS } : {}), values: (_, ticks) => ticks.map((tick) => (kind === 'cpu' ? show(tick) : `${bytes(tick)}/s`)) },
+          { ...axis, size: 82, ...(kind !== 'cpu' ? { incrs: BYTE_STEPS } : {}), values: (_, ticks) => ticks.map((tick) => (kind === 'cpu' ? show(tick) : `${bytes(tick)}/s`)) },
         ],
         series,
       },

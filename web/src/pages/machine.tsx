@@ -6,7 +6,7 @@ import { call, type Machine } from '../api'
 import { bytes, dateTime, fileName, percent, rate } from '../format'
 import { t } from '../i18n'
 import { machineHref, route } from '../route'
-import { activity, attempt, machines, may, putMachine } from '../store'
+import { activity, attempt, machines, may, netRates, putMachine } from '../store'
 import { Icon } from '../ui/icon'
 import { Button, PageHead, StateBadge, TaskLine } from '../ui/parts'
 import { FileDialog } from '../ui/picker'
@@ -71,6 +71,7 @@ function Fact({ label, children }: { label: string; children: preact.ComponentCh
 
 function Overview({ machine }: { machine: Machine }) {
   const now = activity.value.get(machine.id)
+  const net = netRates.value.get(machine.id)
   const on = machine.state !== 'off' && machine.state !== 'saved'
   const { definition } = machine
   const cpus = definition.cpus ?? 1
@@ -95,6 +96,10 @@ function Overview({ machine }: { machine: Machine }) {
           <Fact label={t('activity.disk')}>
             {on ? rate(now?.['disk-read-rate']) : '–'}
             {on && <small>{t('activity.written', { rate: rate(now?.['disk-write-rate']) })}</small>}
+          </Fact>
+          <Fact label={t('activity.network')}>
+            {net ? rate(net.received) : '–'}
+            {net && <small>{t('activity.sent', { rate: rate(net.sent) })}</small>}
           </Fact>
           <Fact label={t('machine.cpus')}>{cpus}</Fact>
           <Fact label={t('machine.engine')}>{machine.engine ?? definition.engine ?? 'auto'}</Fact>
@@ -134,6 +139,7 @@ function Overview({ machine }: { machine: Machine }) {
           <Suspense fallback={<p class="muted">{t('state.loading')}</p>}>
             <Chart id={machine.id} kind="cpu" cpus={cpus} label={t('activity.cpu')} />
             <Chart id={machine.id} kind="disk" cpus={cpus} label={t('activity.disk')} />
+            {net && <Chart id={machine.id} kind="network" cpus={cpus} label={t('activity.network')} />}
           </Suspense>
         </section>
       )}

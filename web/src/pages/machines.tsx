@@ -5,7 +5,7 @@ import type { Machine } from '../api'
 import { bytes, duration, percent, rate } from '../format'
 import { t } from '../i18n'
 import { machineHref } from '../route'
-import { activity, clock, events, machineList, permissions, server, serverMay, tasks } from '../store'
+import { activity, clock, events, machineList, netRates, permissions, server, serverMay, tasks } from '../store'
 import { Icon } from '../ui/icon'
 import { Empty, LinkButton, Meter, PageHead, Spark, StateBadge, TaskLine } from '../ui/parts'
 import { MachineActions } from './actions'
@@ -31,7 +31,20 @@ export function reasonText(machine: Machine): string {
   return t(`reason.${reason.code}`)
 }
 
+function Rates(props: { on: boolean; first: [string, number | undefined]; second: [string, number | undefined] }) {
+  if (!props.on) return <b>–</b>
+  return (
+    <span class="rates">
+      <span>{props.first[0]}</span>
+      <b>{rate(props.first[1])}</b>
+      <span>{props.second[0]}</span>
+      <b>{rate(props.second[1])}</b>
+    </span>
+  )
+}
+
 function Row({ machine }: { machine: Machine }) {
+  const net = netRates.value.get(machine.id)
   const now = activity.value.get(machine.id)
   const task = taskOf(machine)
   const on = machine.state !== 'off' && machine.state !== 'saved'
@@ -53,19 +66,22 @@ function Row({ machine }: { machine: Machine }) {
       <div class="row-cpu">
         <span class="row-label">{t('activity.cpu')}</span>
         <b>{on ? percent(now?.['cpu-percent']) : '–'}</b>
-        {on && <Spark values={now?.['cpu-history'] ?? []} max={100 * (machine.definition.cpus ?? 1)} label={t('activity.cpu-history', { name: machine.name })} />}
+        {on && !!now?.['cpu-history']?.length && <Spark values={now['cpu-history']} max={100 * (machine.definition.cpus ?? 1)} label={t('activity.cpu-history', { name: machine.name })} />}
       </div>
       <div class="row-figure">
         <span class="row-label">{t('activity.memory')}</span>
         <b>{bytes(machine['memory-bytes'])}</b>
-        <span class="muted">{on && now?.['memory-bytes'] !== undefined ? t('activity.resident', { bytes: bytes(now['memory-bytes']) }) : ''}</span>
+        {on && now?.['memory-bytes'] !== undefined && <span class="muted">{t('activity.resident', { bytes: bytes(now['memory-bytes']) })}</span>}
       </div>
-      <div class="row-figure">
+      <div class="row-figure row-disk">
         <span class="row-label">{t('activity.disk')}</span>
-        <b>{on ? rate(now?.['disk-read-rate']) : '–'}</b>
-        <span class="muted">{on ? rate(now?.['disk-write-rate']) : ''}</span>
+        <Rates on={on && !!now} first={[t('activity.in'), now?.['disk-read-rate']]} second={[t('activity.out'), now?.['disk-write-rate']]} />
       </div>
-      <div class="row-figure narrow">
+      <div class="row-figure row-network">
+        <span class="row-label">{t('activity.network')}</span>
+        <Rates on={!!net} first={[t('activity.in'), net?.received]} second={[t('activity.out'), net?.sent]} />
+      </div>
+      <div class="row-figure row-uptime">
         <span class="row-label">{t('activity.uptime')}</span>
         <b>{uptime(machine)}</b>
       </div>
