@@ -16,7 +16,7 @@ PROGRAMS = yado yado-vm
 all: build
 
 build:
-	@tools/install-deps build
+	@tools/install-deps build web
 	@tools/build release
 
 run:
@@ -25,11 +25,11 @@ run:
 	@tools/run-demo
 
 check:
-	@tools/install-deps build run check
+	@tools/install-deps build web run check
 	@tools/check
 
 soak:
-	@tools/install-deps build run check
+	@tools/install-deps build web run check
 	@tools/build release
 	@tests/guest/run --label soak
 
@@ -45,12 +45,12 @@ fmt:
 	@find src tests \( -name '*.c' -o -name '*.h' \) -print0 | xargs -0 clang-format-14 -i
 
 tidy:
-	@tools/install-deps build dev
+	@tools/install-deps build web dev
 	@tools/build dev
 	@find src -name '*.c' -print0 | xargs -0 -n 8 -P 2 clang-tidy --quiet -p build/dev
 
 install: build
-	@for program in $(PROGRAMS); do \
+	@for program in $(PROGRAMS) yadod; do \
 		install -D -m 755 build/bin/$$program $(DESTDIR)$(PREFIX)/bin/$$program; \
 	done
 
