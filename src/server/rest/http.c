@@ -52,11 +52,6 @@ struct connection {
     struct stream *stream;
 };
 
-/* What libwebsockets keeps for each connection. */
-struct slot {
-    struct connection *c;
-};
-
 struct listener {
     struct http *http;
     uv_poll_t poll;
@@ -512,13 +507,8 @@ static struct http *http_of(struct lws *wsi)
     return lws_context_user(lws_get_context(wsi));
 }
 
-static int on_upgrade(struct slot *slot, struct lws *wsi)
+static int on_upgrade(struct connection *c, struct lws *wsi)
 {
-    struct connection *c = slot->c ? slot->c : connection_new(http_of(wsi), wsi);
-
-    if (!c)
-        return -1;
-    slot->c = c;
     connection_reset(c);
     if (!take_headers(c))
         return -1;
@@ -542,21 +532,27 @@ static int on_established(struct connection *c)
     return c->stream ? 0 : -1;
 }
 
+/* The connection of a wsi; made when it first asks for something. */
+static struct connection *connection_of(struct lws *wsi)
+{
+    struct connection *c = lws_get_opaque_user_data(wsi);
+    struct http *http = http_of(wsi);
+
+    if (!c && !http->closing && http->connections < CONNECTIONS_MAX) {
+        c = connection_new(http, wsi);
+        lws_set_opaque_user_data(wsi, c);
+    }
+    return c;
+}
+
 static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
                     size_t len)
 {
-    struct slot *slot = user;
-    struct connection *c = slot ? slot->c : NULL;
+    struct connection *c = wsi ? lws_get_opaque_user_data(wsi) : NULL;
 
     switch (reason) {
     case LWS_CALLBACK_HTTP:
-        if (!slot || http_of(wsi)->closing)
-            return -1;
-        if (!c) {
-            if (http_of(wsi)->connections >= CONNECTIONS_MAX)
-                return -1;
-            c = slot->c = connection_new(http_of(wsi), wsi);
-        }
+        c = connection_of(wsi);
         return c ? on_http(c) : -1;
     case LWS_CALLBACK_HTTP_BODY:
         if (c)
@@ -569,7 +565,8 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
     case LWS_CALLBACK_HTTP_WRITEABLE:
         return c ? on_writeable(c) : 0;
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
-        return slot && len && in && !strcmp(in, "websocket") ? on_upgrade(slot, wsi) : -1;
+        c = in && !strcmp(in, "websocket") ? connection_of(wsi) : NULL;
+        return c ? on_upgrade(c, wsi) : -1;
     case LWS_CALLBACK_ESTABLISHED:
         return on_established(c);
     case LWS_CALLBACK_SERVER_WRITEABLE:
@@ -580,8 +577,9 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
         return 0;
     case LWS_CALLBACK_CLOSED:
     case LWS_CALLBACK_CLOSED_HTTP:
-        if (slot)
-            slot->c = NULL;
+    case LWS_CALLBACK_WSI_DESTROY:
+        if (c)
+            lws_set_opaque_user_data(wsi, NULL);
         connection_free(c);
         return 0;
     default:
@@ -592,9 +590,9 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
 /* ---- listening ---- */
 
 static const struct lws_protocols protocols[] = {
-    {"http", callback, sizeof(struct slot), 65536, 0, NULL, 0},
-    {"binary", callback, sizeof(struct slot), 65536, 0, NULL, 0},
-    {"yado-events", callback, sizeof(struct slot), 4096, 0, NULL, 0},
+    {"http", callback, 0, 65536, 0, NULL, 0},
+    {"binary", callback, 0, 65536, 0, NULL, 0},
+    {"yado-events", callback, 0, 4096, 0, NULL, 0},
     {NULL, NULL, 0, 0, 0, NULL, 0},
 };
 
