@@ -26,6 +26,16 @@ int cmd_run(int argc, char **argv);
 void cmd_run_help(void);
 int cmd_disk(int argc, char **argv);
 void cmd_disk_help(void);
+int cmd_vm(int argc, char **argv);
+void cmd_vm_help(void);
+int cmd_server(int argc, char **argv);
+void cmd_server_help(void);
+int cmd_task(int argc, char **argv);
+void cmd_task_help(void);
+int cmd_event(int argc, char **argv);
+void cmd_event_help(void);
+int cmd_user(int argc, char **argv);
+void cmd_user_help(void);
 int cmd_help(int argc, char **argv);
 void cmd_help_help(void);
 
