@@ -18,6 +18,7 @@
 #include <systemd/sd-daemon.h>
 
 #include "base/log.h"
+#include "server/daemon/https.h"
 #include "server/files.h"
 #include "server/rest/http.h"
 
@@ -117,6 +118,7 @@ static int run(struct daemon *d, struct error *err)
         r = open_socket(d, err);
     if (r < 0)
         return r;
+    https_start(&d->server, d->http);
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
         uv_signal_init(&d->loop, &d->signals[i]);
         uv_signal_start(&d->signals[i], on_signal, numbers[i]);
@@ -144,6 +146,9 @@ static void finish(struct daemon *d)
             close_handle((uv_handle_t *)&d->signals[i], NULL);
     for (int i = 0; i < 50; i++)
         uv_run(&d->loop, UV_RUN_NOWAIT);
+    free(d->server.https_url);
+    free(d->server.https_fingerprint);
+    free(d->server.https_problem);
     free(d->server.state);
     free(d->server.run);
     free(d->server.programs);
