@@ -10,7 +10,7 @@
 #   make fmt      clang-format over the sources; make tidy: clang-tidy
 
 PREFIX ?= /usr/local
-PROGRAMS = yado yado-vm yadod
+PROGRAMS = yado yado-vm yado-net
 
 .PHONY: all build run check soak bench fmt tidy install clean
 all: build

@@ -51,6 +51,7 @@ void cmd_run_help(void)
          "  --net nat[,forward=tcp:ADDR:PORT:GUESTPORT...][,tftp=FOLDER,bootfile=NAME][,isolated]\n"
          "                            an adapter behind a router of its own; needs no privilege\n"
          "  --net tap=NAME            an adapter on a TAP interface of the host\n"
+         "  --net network=PATH        an adapter on the network of a yado-net, by its socket\n"
          "  --net unplugged           an adapter without a cable\n"
          "                            with each: ,model=virtio|e1000|21140|rtl8139 and\n"
          "                            ,mac=52:54:00:12:34:56; may be given up to 8 times\n"

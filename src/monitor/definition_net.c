@@ -5,11 +5,12 @@
  */
 #include "monitor/definition_net.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "net/mac.h"
 
 struct word {
     const char *name;
@@ -54,37 +55,14 @@ static int set_model(struct definition_net *net, const char *value, struct error
     return error_set(err, -EINVAL, "--net: model '%s' is not one of %s", value, list);
 }
 
-static int hex(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = (char)tolower((unsigned char)c);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static bool parse_mac(const char *text, uint8_t *ret_mac)
-{
-    for (unsigned i = 0; i < NET_MAC_BYTES; i++, text += 3) {
-        char end = i + 1 < NET_MAC_BYTES ? text[0] && text[1] ? text[2] : '?' : ':';
-
-        if (hex(text[0]) < 0 || hex(text[1]) < 0 || (end != ':' && end != '-'))
-            return false;
-        if (i + 1 == NET_MAC_BYTES && text[2])
-            return false;
-        ret_mac[i] = (uint8_t)(hex(text[0]) << 4 | hex(text[1]));
-    }
-    return true;
-}
-
 static int set_mac(struct definition_net *net, const char *value, struct error *err)
 {
-    static const uint8_t zero[NET_MAC_BYTES];
     uint8_t mac[NET_MAC_BYTES];
 
-    if (!parse_mac(value, mac))
+    if (mac_parse(value, mac) < 0)
         return error_set(err, -EINVAL, "--net: mac '%s' is not of the form 52:54:00:12:34:56",
                          value);
-    if (mac[0] & 1 || !memcmp(mac, zero, sizeof(mac)))
+    if (!mac_is_single(mac))
         return error_set(err, -EINVAL,
                          "--net: mac '%s' is no address of one adapter; its first byte is even, "
                          "and it is not all zero",
@@ -176,7 +154,12 @@ static int set_kind(struct definition_net *net, const char *name, const char *va
             return error_set(err, -EINVAL, "--net: '%s' is no name of an interface", value);
         return set_text(&net->name, "tap", value, err);
     }
-    return error_set(err, -EINVAL, "--net: '%s' is not one of none, nat, tap=NAME, unplugged",
+    if (!strcmp(name, "network") && value) {
+        net->kind = DEFINITION_NET_NETWORK;
+        return set_text(&net->name, "network", value, err);
+    }
+    return error_set(err, -EINVAL,
+                     "--net: '%s' is not one of none, nat, tap=NAME, network=PATH, unplugged",
                      name);
 }
 
@@ -257,8 +240,9 @@ int definition_net_parse_json(json_t *value, struct definition_net *ret_net, str
     if (json_is_string(value))
         return definition_net_parse(json_string_value(value), ret_net, err);
     if (!json_is_object(value) || !type)
-        return error_set(err, -EINVAL,
-                         "net: give a string, or an object with \"type\": nat, tap or unplugged");
+        return error_set(
+            err, -EINVAL,
+            "net: give a string, or an object with \"type\": nat, tap, network or unplugged");
     r = set_kind(&net, type, name, err);
     json_object_foreach(value, key, member)
     {
@@ -287,6 +271,9 @@ const char *definition_net_text(const struct definition_net *net, char *buf, siz
         break;
     case DEFINITION_NET_TAP:
         snprintf(buf, room, "tap=%s", net->name);
+        break;
+    case DEFINITION_NET_NETWORK:
+        snprintf(buf, room, "network=%s", net->name);
         break;
     default:
         snprintf(buf, room, "unplugged");

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "net/remote.h"
 #include "net/tap.h"
 
 /* Addresses that this program makes up: administered locally, and QEMU's, which tools know. */
@@ -17,6 +18,7 @@ struct network {
     struct definition_net def;
     struct nat *nat;
     struct tap *tap;
+    struct remote *remote;
     int claim_fd; /* holds the adapter's address against others of this host */
 };
 
@@ -122,6 +124,8 @@ static int open_end(struct networks *n, struct network *net, struct error *err)
         return nat_new(&config, &cable, &net->nat, err);
     case DEFINITION_NET_TAP:
         return tap_new(def->name, &cable, &net->tap, err);
+    case DEFINITION_NET_NETWORK:
+        return remote_new(def->name, n->name, def->mac, &cable, &net->remote, err);
     case DEFINITION_NET_UNPLUGGED:
         break;
     }
@@ -132,6 +136,8 @@ static struct net_port *end_port(struct network *net)
 {
     if (net->nat)
         return nat_port(net->nat);
+    if (net->remote)
+        return remote_port(net->remote);
     return net->tap ? tap_port(net->tap) : NULL;
 }
 
@@ -139,6 +145,8 @@ static int end_start(struct network *net, struct error *err)
 {
     if (net->nat)
         return nat_start(net->nat, err);
+    if (net->remote)
+        return remote_start(net->remote, err);
     return net->tap ? tap_start(net->tap, err) : 0;
 }
 
@@ -146,6 +154,7 @@ static void end_close(struct network *net)
 {
     net->nat = nat_free(net->nat);
     net->tap = tap_free(net->tap);
+    net->remote = remote_free(net->remote);
 }
 
 int networks_new(const char *name, struct definition_net *nets, unsigned count,

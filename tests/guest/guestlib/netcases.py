@@ -2,14 +2,17 @@
 """Guests on a network: every card, and every kind of far end."""
 import contextlib
 import hashlib
+import json
 import re
 import shutil
 import socket
+import subprocess
 import threading
+import time
 
-from . import images, packages
+from . import images, machine, packages
 from .cases import LONG, PROMPT, SHORT, VERY_LONG, case, check, only_yado
-from .machine import CommandError, GuestError, Net
+from .machine import CommandError, GuestError, Net, Yado
 
 MIB = 1 << 20
 KERNELS = {"cloud": ("linux-image-cloud-amd64", "amd64"), "amd64": ("linux-image-amd64", "amd64"),
@@ -227,3 +230,119 @@ def pxe(lab, model):
     net = Net(model=model, tftp=boot_folder(lab, PXE_HELLO), bootfile="pxelinux.0")
     with lab.machine(memory_mib=256, boot="network", nets=(net,)) as vm:
         vm.expect_screen("yado-test: PXELINUX came over the network", LONG)
+
+
+@contextlib.contextmanager
+def network(lab, name="net", **definition):
+    """A yado-net of this test; the path of its socket and a function that gives it commands."""
+    program = Yado.program().with_name("yado-net")
+    file, listen, control = (lab.folder / f"{name}.{end}" for end in ("json", "sock", "ctl"))
+    file.write_text(json.dumps({"name": name, **definition}))
+    process = subprocess.Popen([program, "--definition", file, "--listen", listen, "--control",
+                                f"unix={control}"], preexec_fn=machine.die_with_parent)
+    try:
+        end = time.monotonic() + 20
+        while not (listen.exists() and control.exists()):
+            check(process.poll() is None and time.monotonic() < end, "yado-net does not start")
+            time.sleep(0.05)
+
+        def execute(command, **arguments):
+            with socket.socket(socket.AF_UNIX) as peer:
+                peer.settimeout(20)
+                peer.connect(str(control))
+                peer.sendall(json.dumps({"execute": command, "arguments": arguments}).encode()
+                             + b"\n")
+                answer = json.loads(peer.makefile().readline())
+            if "error" in answer:
+                raise CommandError(f"{command}: {answer['error']}")
+            return answer["return"]
+
+        yield listen, execute
+    finally:
+        process.terminate()
+        check(process.wait(20) == 0, "yado-net does not end in order")
+
+
+def address(vm, own, interface="eth0"):
+    vm.run(f"ip addr flush dev {interface}; ip addr add {own}/24 dev {interface}; "
+           f"ip link set {interface} up", SHORT)
+
+
+def between(first, second, size, seconds=LONG):
+    """The second guest sends; the first takes it and sums it up. Addresses 10.9.0.1 and .2."""
+    first.send("nc -l -p 99 >/tmp/got; sha256sum /tmp/got; echo taken=$?=\n")
+    first.pump(2)
+    second.run(f"dd if=/dev/urandom of=/tmp/sent bs=64k count={size // 65536} 2>/dev/null", seconds)
+    second.run("nc 10.9.0.1 99 </tmp/sent", seconds)
+    sent = second.run("sha256sum /tmp/sent", seconds)
+    start = first.seen
+    first.expect("taken=0=", seconds)
+    first.expect(PROMPT, SHORT)
+    text = first.text()[start:]
+    digests = [re.search(r"\b[0-9a-f]{64}\b", part) for part in (sent, text)]
+    check(all(digests) and digests[0].group() == digests[1].group(),
+          f"what came is not what was sent:\n{sent}\n{text}")
+
+
+MACS = ("52:54:00:00:99:01", "52:54:00:00:99:02")
+
+
+@case("switch-two", models=("virtio", "virtio"))
+@case("switch-e1000", models=("e1000", "21140"))
+def switch_two(lab, models):
+    """Two guests on an internal network: ping, TCP with checksum, capture, forged frames, VLANs"""
+    only_yado(lab)
+    kernel = "cloud" if models[0] == "virtio" else "amd64"
+    with network(lab) as (path, execute), contextlib.ExitStack() as stack:
+        one, two = (stack.enter_context(guest(lab, kernel, nets=(
+            Net(to=f"network={path}", model=model, mac=mac),))) for model, mac in zip(models, MACS))
+        address(one, "10.9.0.1")
+        address(two, "10.9.0.2")
+        capture = lab.folder / "capture.pcapng"
+        execute("capture", path=str(capture))
+        one.run("ping -c 3 -W 5 10.9.0.2", SHORT)
+        execute("capture-stop")
+        data = capture.read_bytes()
+        check(data[:4] == b"\x0a\x0d\x0d\x0a" and bytes.fromhex(MACS[0].replace(":", "")) in data,
+              "the capture has no frame of the first guest")
+        between(one, two, 16 * MIB)
+        # Another address than its own is refused; its own works again.
+        two.run("ip link set eth0 down; ip link set eth0 address 52:54:00:00:99:77; "
+                "ip link set eth0 up; ! ping -c 2 -W 2 10.9.0.1", SHORT)
+        ports = {port.get("mac"): port for port in execute("status")["ports"]}
+        check(ports[MACS[1]]["spoofed"] > 0, f"no forged frame was counted: {ports}")
+        two.run(f"ip link set eth0 down; ip link set eth0 address {MACS[1]}; ip link set eth0 up; "
+                "ping -c 1 -W 10 10.9.0.1", SHORT)
+        # Another VLAN is another network.
+        execute("port", mac=MACS[1], vlan=20)
+        two.run("! ping -c 2 -W 2 10.9.0.1", SHORT)
+        execute("port", mac=MACS[0], vlan=20)
+        two.run("ping -c 2 -W 10 10.9.0.1", SHORT)
+        # A cable out, in again, and led to another network and back.
+        two.execute("net-link", adapter=0, up=False)
+        one.run("! ping -c 1 -W 2 10.9.0.2", SHORT)
+        two.execute("net-link", adapter=0, up=True)
+        two.execute("net-connect", adapter=0, to="nat")
+        two.run("sleep 1; udhcpc -i eth0 -n -q -t 10 -T 2", SHORT)
+        two.execute("net-connect", adapter=0, to=f"network={path}")
+        execute("port", mac=MACS[1], vlan=20)
+        address(two, "10.9.0.2")
+        two.run("sleep 1; ping -c 2 -W 10 10.9.0.1", SHORT)
+
+
+@case("switch-again")
+def switch_again(lab):
+    """A network with NAT goes away while a guest is on it, and comes back"""
+    only_yado(lab)
+    with contextlib.ExitStack() as stack:
+        with network(lab, kind="nat") as (path, _):
+            vm = stack.enter_context(guest(lab, "cloud", nets=(Net(to=f"network={path}",
+                                                                   mac=MACS[0]),)))
+            check(lease(vm)["ip"] == "10.0.2.15", "no lease")
+            download(vm, "10.0.2.2", 4 * MIB)
+        vm.run("sleep 1; ! cat /sys/class/net/eth0/carrier | grep 1", SHORT)
+        with network(lab, kind="nat") as (path, _):
+            vm.run("for i in $(seq 20); do grep 1 /sys/class/net/eth0/carrier && break; sleep 1; "
+                   "done", SHORT)
+            lease(vm)
+            upload(vm, "10.0.2.2", 4 * MIB)

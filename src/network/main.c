@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * yado-net: one virtual network. Exit status: 0 it was ended by a signal, 2 wrong input.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "monitor/control.h"
+#include "network/network.h"
+
+static void help(void)
+{
+    puts("Usage: yado-net --definition FILE --listen PATH [--control unix=PATH]\n"
+         "\n"
+         "Is one virtual network until SIGTERM. Machines plug in with --net network=PATH.\n"
+         "\n"
+         "  --definition FILE      the network, a JSON file\n"
+         "  --listen PATH          the socket for machines\n"
+         "  --control unix=PATH    a socket that takes commands, one JSON object a line\n"
+         "\n"
+         "  --help                 this page; the manual is yado-net(1)");
+}
+
+struct options {
+    const char *definition, *listen, *control;
+};
+
+static int parse(struct options *o, int argc, char **argv, struct error *err)
+{
+    for (int i = 1; i < argc; i += 2) {
+        const char *value = i + 1 < argc ? argv[i + 1] : NULL, *name = argv[i];
+        const char **where = !strcmp(name, "--definition") ? &o->definition
+                             : !strcmp(name, "--listen")   ? &o->listen
+                             : !strcmp(name, "--control")  ? &o->control
+                                                           : NULL;
+
+        if (!where)
+            return error_set(err, -EINVAL, "'%s' is not an option; see 'yado-net --help'", name);
+        if (!value || !*value)
+            return error_set(err, -EINVAL, "%s: a value is missing", name);
+        *where = value;
+    }
+    if (!o->definition || !o->listen)
+        return error_set(err, -EINVAL, "give --definition and --listen; see 'yado-net --help'");
+    if (o->control && (strncmp(o->control, "unix=", 5) || !o->control[5]))
+        return error_set(err, -EINVAL, "--control: '%s' is not unix=PATH", o->control);
+    return 0;
+}
+
+static void on_signal(uv_signal_t *handle, int sig)
+{
+    (void)sig;
+    uv_stop(handle->loop);
+}
+
+static int serve(const struct options *o, struct error *err)
+{
+    static const int ends[] = {SIGINT, SIGTERM, SIGHUP};
+    struct network_definition def = {0};
+    struct network *network = NULL;
+    struct control *control = NULL;
+    uv_signal_t signals[ARRAY_LEN(ends)];
+    uv_loop_t loop;
+    int r = uv_loop_init(&loop);
+
+    if (r < 0)
+        return r;
+    signal(SIGPIPE, SIG_IGN);
+    for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
+        uv_signal_init(&loop, &signals[i]);
+        uv_signal_start(&signals[i], on_signal, ends[i]);
+    }
+    r = network_definition_read(o->definition, &def, err);
+    if (r == 0)
+        r = network_new(&loop, &def, o->listen, &network, err);
+    if (r == 0 && o->control)
+        r = control_new(&loop, o->control + 5, network_execute, network, &control, err);
+    if (r == 0)
+        uv_run(&loop, UV_RUN_DEFAULT);
+    control_free(control);
+    network_free(network);
+    return r;
+}
+
+int main(int argc, char **argv)
+{
+    struct options options = {0};
+    struct error err = {""};
+    int r;
+
+    for (int i = 1; i < argc; i++) {
+        if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
+            help();
+            return 0;
+        }
+    }
+    r = parse(&options, argc, argv, &err);
+    if (r == 0)
+        r = serve(&options, &err);
+    if (r < 0) {
+        fprintf(stderr, "yado-net: %s\n", *err.text ? err.text : strerror(-r));
+        return 2;
+    }
+    return 0;
+}

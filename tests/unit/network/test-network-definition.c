@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What a person may write in a network's file, and what they are told when it is wrong. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "network/definition.h"
+
+static int parse(struct network_definition *def, const char *text, struct error *err)
+{
+    *err = (struct error){""};
+    return network_definition_parse(text, strlen(text), def, err);
+}
+
+static void good(void **ctx)
+{
+    (void)ctx;
+    struct network_definition def;
+    struct error err;
+    assert_int_equal(
+        parse(&def,
+              "{\"name\": \"lab\", \"kind\": \"nat\", \"vlan\": 7, \"rate\": \"10M\","
+              " \"forward\": [\"tcp::2222:10.0.2.15:22\"],"
+              " \"ports\": [{\"mac\": \"52:54:00:00:00:01\", \"trunk\": [1, 20, 4094]},"
+              "            {\"mac\": \"52-54-00-00-00-02\", \"vlan\": 0, \"any-source\": true,"
+              "             \"promiscuous\": true, \"rate\": 0}]}",
+              &err),
+        0);
+    assert_int_equal(def.kind, NETWORK_NAT);
+    assert_int_equal(def.forward_count, 1);
+    assert_int_equal(def.rule_count, 2);
+    struct switch_config c =
+        network_port_config(&def, (const uint8_t *)"\x52\x54\0\0\0\1", "machine");
+    assert_true(c.trunk && !c.any_source);
+    assert_int_equal(c.vlan, 7);
+    assert_int_equal(c.rate_bytes, MIB(10));
+    assert_int_equal(c.vlans[20 / 8] >> 20 % 8 & 1, 1);
+    assert_int_equal(c.vlans[21 / 8] >> 21 % 8 & 1, 0);
+    assert_string_equal(c.name, "machine");
+    c = network_port_config(&def, (const uint8_t *)"\x52\x54\0\0\0\2", "other");
+    assert_true(c.any_source && c.promiscuous && !c.trunk);
+    assert_int_equal(c.vlan, 0);
+    assert_int_equal(c.rate_bytes, 0);
+    c = network_port_config(&def, (const uint8_t *)"\x52\x54\0\0\0\3", "third");
+    assert_int_equal(c.vlan, 7);
+    assert_int_equal(c.mac[5], 3);
+    network_definition_done(&def);
+}
+
+static void wrong(void **ctx)
+{
+    (void)ctx;
+    static const char *const tries[][2] = {
+        {"", "JSON"},
+        {"[]", "object"},
+        {"{}", "name"},
+        {"{\"name\": 7}", "name"},
+        {"{\"name\": \"a\", \"colour\": 1}", "colour"},
+        {"{\"name\": \"a\", \"kind\": \"token-ring\"}", "kind"},
+        {"{\"name\": \"a\", \"kind\": \"external\"}", "interface"},
+        {"{\"name\": \"a\", \"kind\": \"host-only\", \"interface\": \"a/b\"}", "a/b"},
+        {"{\"name\": \"a\", \"interface\": \"eth0\"}", "interface"},
+        {"{\"name\": \"a\", \"forward\": [\"tcp::1:2\"]}", "nat"},
+        {"{\"name\": \"a\", \"kind\": \"nat\", \"forward\": [\"x\"]}", "'x'"},
+        {"{\"name\": \"a\", \"vlan\": 4095}", "vlan"},
+        {"{\"name\": \"a\", \"vlan\": -1}", "vlan"},
+        {"{\"name\": \"a\", \"trunk\": [0]}", "trunk"},
+        {"{\"name\": \"a\", \"trunk\": 5}", "trunk"},
+        {"{\"name\": \"a\", \"rate\": \"fast\"}", "rate"},
+        {"{\"name\": \"a\", \"rate\": \"9999T\"}", "rate"},
+        {"{\"name\": \"a\", \"promiscuous\": 1}", "promiscuous"},
+        {"{\"name\": \"a\", \"ports\": [{}]}", "mac"},
+        {"{\"name\": \"a\", \"ports\": [{\"mac\": \"53:54:00:00:00:01\"}]}", "mac"},
+        {"{\"name\": \"a\", \"ports\": [{\"mac\": \"52:54:00:00:00:01\", \"speed\": 1}]}", "speed"},
+        {"{\"name\": \"a\", \"ports\": {}}", "ports"},
+    };
+    struct network_definition def;
+    struct error err;
+    for (size_t i = 0; i < ARRAY_LEN(tries); i++) {
+        assert_true(parse(&def, tries[i][0], &err) < 0);
+        assert_non_null(strstr(err.text, tries[i][1]));
+        assert_null(def.name);
+    }
+    assert_int_equal(network_definition_read("/nonexistent", &def, &err), -ENOENT);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(good), cmocka_unit_test(wrong)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
