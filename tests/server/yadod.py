@@ -12,6 +12,9 @@ import tempfile
 import time
 
 
+SUPPRESSIONS = f"suppressions={pathlib.Path(__file__).parent / 'lsan.supp'}:print_suppressions=0"
+
+
 class Connection(http.client.HTTPConnection):
     def __init__(self, path):
         super().__init__("localhost", timeout=60)
@@ -49,7 +52,7 @@ class Server:
         with open(self.folder / "log", "ab") as log:
             self.process = subprocess.Popen(
                 [self.program, "--foreground", "--state", str(self.state)], stdout=log, stderr=log,
-                stdin=subprocess.DEVNULL)
+                stdin=subprocess.DEVNULL, env=dict(os.environ, LSAN_OPTIONS=SUPPRESSIONS))
         for _ in range(1000):
             try:
                 self.request("GET", "/session")
@@ -61,7 +64,7 @@ class Server:
         raise AssertionError(f"yadod does not answer:\n{self.log()}")
 
     def log(self):
-        return (self.folder / "log").read_text(errors="replace")[-8000:]
+        return (self.folder / "log").read_text(errors="replace")[-20000:]
 
     def kill(self):
         """As a crash does it."""
@@ -123,7 +126,13 @@ class Server:
                 if machine["state"] not in ("off", "saved"):
                     self.request("POST", f"/machines/{machine['id']}/turn-off", None,
                                  {"Prefer": "wait=30"})
-            return self.stop()
+            status = self.stop()
+            if status:
+                print(self.log())
+            return status
+        except OSError:
+            print(self.log())
+            return -1
         finally:
             if self.process.poll() is None:
                 self.process.kill()

@@ -487,6 +487,8 @@ static void on_body(struct connection *c, const void *data, size_t len)
 {
     char *more;
 
+    if (!len)
+        return;
     if (c->too_large || c->body_bytes + len > BODY_MAX) {
         c->too_large = true;
         return;
