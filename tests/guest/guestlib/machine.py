@@ -61,6 +61,7 @@ class Config:
     restore: object = None  # a saved machine to go on from
     reserve: object = None  # where it is to be saved to
     nets: tuple = ()        # of Net
+    prefix: tuple = ()      # words before the command: where to run it
 
 
 @dataclasses.dataclass
@@ -120,7 +121,7 @@ class Machine:
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="yado-guest-"))
         self.socket_path = self.folder / "control"
         self.errors = open(self.folder / "stderr", "w+b")
-        self.argv = [str(word) for word in self.command()]
+        self.argv = [str(word) for word in (*self.config.prefix, *self.command())]
         self.process = subprocess.Popen(self.argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=self.errors, start_new_session=True,
                                         preexec_fn=die_with_parent)

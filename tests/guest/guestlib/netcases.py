@@ -3,10 +3,12 @@
 import contextlib
 import hashlib
 import json
+import os
 import re
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import time
 
@@ -233,12 +235,12 @@ def pxe(lab, model):
 
 
 @contextlib.contextmanager
-def network(lab, name="net", **definition):
+def network(lab, name="net", prefix=(), **definition):
     """A yado-net of this test; the path of its socket and a function that gives it commands."""
     program = Yado.program().with_name("yado-net")
     file, listen, control = (lab.folder / f"{name}.{end}" for end in ("json", "sock", "ctl"))
     file.write_text(json.dumps({"name": name, **definition}))
-    process = subprocess.Popen([program, "--definition", file, "--listen", listen, "--control",
+    process = subprocess.Popen([*prefix, program, "--definition", file, "--listen", listen, "--control",
                                 f"unix={control}"], preexec_fn=machine.die_with_parent)
     try:
         end = time.monotonic() + 20
@@ -346,3 +348,93 @@ def switch_again(lab):
                    "done", SHORT)
             lease(vm)
             upload(vm, "10.0.2.2", 4 * MIB)
+
+
+# What needs a host of its own: a network namespace, which only root may make.
+
+@contextlib.contextmanager
+def namespace(*commands):
+    """A network namespace with these `ip` commands done in it; the words that run a program there."""
+    if os.geteuid():
+        raise machine.Unavailable("network namespaces are made as root")
+    name = f"yado-test-{os.getpid()}-{threading.get_ident() & 0xffff}"
+    inside = ("ip", "netns", "exec", name)
+    images.tool("ip", "netns", "add", name)
+    try:
+        for command in ("link set lo up", *commands):
+            images.tool("ip", "-n", name, *command.split())
+        yield inside
+    finally:
+        images.tool("ip", "netns", "del", name)
+
+
+HOST_SERVER = """
+import hashlib, socket, sys
+server = socket.create_server((sys.argv[1], 99))
+print("ready", flush=True)
+peer = server.accept()[0]
+total, digest = 0, hashlib.sha256()
+while data := peer.recv(1 << 18):
+    total += len(data)
+    digest.update(data)
+print(total, digest.hexdigest(), flush=True)
+"""
+
+
+def with_host(vm, inside, host, own):
+    """Guest and host see each other: ping both ways, and a file with its checksum."""
+    address(vm, own)
+    vm.run(f"ping -c 2 -W 10 {host}", SHORT)
+    busybox = packages.the_file("busybox-static", "amd64", "bin/busybox")
+    images.tool(*inside, busybox, "ping", "-c", "2", "-W", "10", own)
+    server = subprocess.Popen([*inside, sys.executable, "-c", HOST_SERVER, host], text=True,
+                              stdout=subprocess.PIPE, preexec_fn=machine.die_with_parent)
+    try:
+        server.stdout.readline()
+        vm.run("dd if=/dev/urandom of=/tmp/sent bs=64k count=128 2>/dev/null", SHORT)
+        vm.run(f"nc {host} 99 </tmp/sent", LONG)
+        total, digest_text = server.stdout.readline().split()
+        check(total == str(8 * MIB), f"{total} bytes came to the host")
+        check(digest_text in vm.run("sha256sum /tmp/sent", SHORT), "what came is not what was sent")
+    finally:
+        server.kill()
+        server.wait()
+        server.stdout.close()
+
+
+@case("net-tap", model="virtio", kernel="cloud")
+@case("net-tap-e1000", model="e1000", kernel="amd64")
+def tap(lab, model, kernel):
+    """A guest on a TAP interface of the host: ping both ways, TCP with checksum"""
+    only_yado(lab)
+    with namespace("tuntap add t0 mode tap", "addr add 10.8.0.1/24 dev t0",
+                   "link set t0 up") as inside:
+        with guest(lab, kernel, prefix=inside, nets=(Net(to="tap=t0", model=model),)) as vm:
+            with_host(vm, inside, "10.8.0.1", "10.8.0.2")
+
+
+@case("net-external")
+def external(lab):
+    """A guest on the wire of the host's adapter, here one end of a veth"""
+    only_yado(lab)
+    with namespace("link add v0 type veth peer name v1", "addr add 10.8.0.1/24 dev v1",
+                   "link set v0 up", "link set v1 up") as inside:
+        with network(lab, prefix=inside, kind="external", interface="v0") as (path, _):
+            with guest(lab, "cloud", nets=(Net(to=f"network={path}"),)) as vm:
+                with_host(vm, inside, "10.8.0.1", "10.8.0.2")
+
+
+@case("net-host-only")
+def host_only(lab):
+    """Two guests and the host on one network"""
+    only_yado(lab)
+    with namespace() as inside:
+        with network(lab, prefix=inside, kind="host-only", interface="t1") as (path, _):
+            images.tool(*inside, "ip", "addr", "add", "10.8.0.1/24", "dev", "t1")
+            images.tool(*inside, "ip", "link", "set", "t1", "up")
+            with contextlib.ExitStack() as stack:
+                one, two = (stack.enter_context(guest(lab, "cloud", nets=(
+                    Net(to=f"network={path}", mac=mac),))) for mac in MACS)
+                with_host(one, inside, "10.8.0.1", "10.8.0.2")
+                with_host(two, inside, "10.8.0.1", "10.8.0.3")
+                one.run("ping -c 2 -W 10 10.8.0.3", SHORT)
