@@ -53,6 +53,17 @@ install: build
 	@for program in $(PROGRAMS) yadod; do \
 		install -D -m 755 build/bin/$$program $(DESTDIR)$(PREFIX)/bin/$$program; \
 	done
+	@for page in docs/man/*; do \
+		install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; \
+	done
+	@for unit in data/*.service data/*.socket; do \
+		install -D -m 644 $$unit $(DESTDIR)$(PREFIX)/lib/systemd/system/$${unit##*/} && \
+		sed -i 's|/usr/local/|$(PREFIX)/|' $(DESTDIR)$(PREFIX)/lib/systemd/system/$${unit##*/}; \
+	done
+	@install -D -m 644 data/yado.pam $(DESTDIR)/etc/pam.d/yado
+	@install -D -m 644 data/yado.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/yado.conf
+	@install -D -m 644 data/yado.bash-completion \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/yado
 
 clean:
 	rm -rf build
