@@ -28,7 +28,7 @@ if (!url || !folder || !env.YADO_USER || !env.YADO_PASSWORD || !env.YADO_ISO) {
   process.exit(2)
 }
 fs.mkdirSync(folder, { recursive: true })
-const PATIENCE = 60000
+const PATIENCE = Number(env.YADO_PATIENCE_MS ?? 60000)
 const counts = { passed: 0, failed: 0 }
 
 function note(ok, name, detail = '') {
