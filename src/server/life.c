@@ -270,47 +270,39 @@ static void keep_picture(struct machine *m)
         files_replace(path, m->thumbnail.png, m->thumbnail.bytes, 0600, NULL);
 }
 
-static void on_saved(void *ctx, int r, json_t *value, const char *message)
+/* The machine goes on by itself, or stands still if it did before. */
+static void save_failed(struct machine *m, const char *why)
 {
-    struct machine *m = ctx;
-    AUTO_FREE char *part = files_join(m->folder, SAVED_FILE ".part");
-    AUTO_FREE char *path = files_join(m->folder, SAVED_FILE);
     struct actor actor = m->task ? m->task->actor : actor_system("server");
     struct problem p;
 
-    (void)value;
-    if (m->op != OP_SAVE || r == -EPIPE)
-        return;
-    if (r == 0 && (!part || !path || rename(part, path) < 0))
-        r = -errno;
-    if (r == 0) {
-        files_flush_folder(path);
-        keep_picture(m);
-        quit(m);
-        life_set_state(m, MACHINE_STATE_SAVING);
-        return;
-    }
-    if (part)
-        unlink(part);
     tell(m, EVENT_KIND_MACHINE_SAVE_FAILED, SEVERITY_ERROR, &actor, EVENT_CAUSE_REQUEST,
-         "%s could not be saved: %s", m->name, *message ? message : strerror(-r));
-    /* It stands still since saving began. */
+         "%s could not be saved: %s", m->name, why);
     admission_reserve(m, &p);
-    process_call(m, "resume", NULL, ANSWER_MS, on_quit, m);
-    life_set_state(m, MACHINE_STATE_RUNNING);
-    fail(m, PROBLEM_CODE_FAILED, "%s", *message ? message : strerror(-r));
+    life_set_state(m, m->save_paused ? MACHINE_STATE_PAUSED : MACHINE_STATE_RUNNING);
+    fail(m, PROBLEM_CODE_FAILED, "%s", why);
+}
+
+/* Saving has begun, or was refused; the machine says by an event how it came out, and ends. */
+static void on_save_begun(void *ctx, int r, json_t *value, const char *message)
+{
+    struct machine *m = ctx;
+
+    (void)value;
+    if (m->op == OP_SAVE && r < 0 && r != -EPIPE)
+        save_failed(m, *message ? message : strerror(-r));
 }
 
 static int begin_save(struct machine *m)
 {
-    AUTO_FREE char *part = files_join(m->folder, SAVED_FILE ".part");
+    AUTO_FREE char *path = files_join(m->folder, SAVED_FILE);
     int r;
 
-    if (!part)
+    if (!path)
         return -ENOMEM;
-    unlink(part);
+    m->save_paused = m->state == MACHINE_STATE_PAUSED;
     admission_release(m);
-    r = process_call(m, "save", json_pack("{s:s}", "path", part), 0, on_saved, m);
+    r = process_call(m, "save", json_pack("{s:s}", "path", path), 0, on_save_begun, m);
     if (r == 0)
         life_set_state(m, MACHINE_STATE_SAVING);
     return r;
@@ -364,6 +356,11 @@ static void reattached(struct machine *m, const char *state)
     struct problem p;
     int64_t time;
 
+    if (!strcmp(state, "restoring") || !strcmp(state, "saving")) {
+        /* Its end, or its event, says how that came out. */
+        life_set_state(m, *state == 'r' ? MACHINE_STATE_RESTORING : MACHINE_STATE_SAVING);
+        return;
+    }
     if (part)
         unlink(part);
     if (!strcmp(state, "running") && saved)
@@ -387,10 +384,10 @@ void life_ready(struct machine *m, json_t *status)
 {
     const char *state = json_string_value(json_object_get(status, "state"));
 
-    if (m->op == OP_START)
-        started(m);
-    else
+    if (m->op != OP_START)
         reattached(m, state ? state : "running");
+    else if (!state || strcmp(state, "restoring"))
+        started(m); /* else by the event "restored" */
 }
 
 /* ---- what it says by itself ---- */
@@ -398,7 +395,8 @@ void life_ready(struct machine *m, json_t *status)
 void life_event(struct machine *m, const char *name, json_t *data)
 {
     struct actor guest = {.type = ACTOR_TYPE_GUEST};
-    json_t *percent = json_object_get(data, "percent");
+    double total = json_number_value(json_object_get(data, "total-bytes"));
+    const char *why = json_string_value(json_object_get(data, "message"));
 
     snprintf(guest.name, sizeof(guest.name), "%s", m->name);
     if (!strcmp(name, "disk-full")) {
@@ -412,8 +410,17 @@ void life_event(struct machine *m, const char *name, json_t *data)
     } else if (!strcmp(name, "reset")) {
         tell(m, EVENT_KIND_MACHINE_GUEST_RESET, SEVERITY_INFO, &guest, EVENT_CAUSE_GUEST,
              "%s was reset by its guest", m->name);
-    } else if (json_is_number(percent) && m->task && m->op == OP_SAVE) {
-        task_percent(m->task, (int)json_number_value(percent));
+    } else if (!strcmp(name, "progress") && total > 0 && m->task && m->op == OP_SAVE) {
+        double done = json_number_value(json_object_get(data, "done-bytes"));
+
+        task_percent(m->task, (int)(100 * MIN(done / total, 1.0)));
+    } else if (!strcmp(name, "saved") && m->state == MACHINE_STATE_SAVING) {
+        keep_picture(m);
+    } else if (!strcmp(name, "save-failed") || !strcmp(name, "save-cancelled")) {
+        if (m->state == MACHINE_STATE_SAVING)
+            save_failed(m, why ? why : "it was cancelled");
+    } else if (!strcmp(name, "restored") && m->state == MACHINE_STATE_RESTORING) {
+        started(m);
     }
 }
 

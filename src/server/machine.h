@@ -63,8 +63,9 @@ struct machine {
     enum reason_code reason;
     char reason_text[256];
     struct actor reason_actor;
-    bool was_on;     /* when the server ended: for autostart */
-    json_t *started; /* the definition that the process was started with, or NULL */
+    bool save_paused; /* it stood still when saving began */
+    bool was_on;      /* when the server ended: for autostart */
+    json_t *started;  /* the definition that the process was started with, or NULL */
     bool jailed;
     char engine[64];
 
