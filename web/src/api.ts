@@ -79,7 +79,8 @@ export async function call<T>(path: string, options: Options = {}): Promise<T> {
   if (options.body !== undefined)
     headers['Content-Type'] = options.merge ? 'application/merge-patch+json' : 'application/json'
   if (method !== 'GET' && csrf) headers['X-Yado-CSRF'] = csrf
-  if (options.etag) headers['If-Match'] = options.etag
+  // A machine's own is without the quotes that the header has (RFC 9110, 8.8.3).
+  if (options.etag) headers['If-Match'] = /^[*"]/.test(options.etag) ? options.etag : `"${options.etag}"`
   const response = await fetch(url(path, options.query), {
     method,
     headers,
