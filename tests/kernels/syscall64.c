@@ -10,6 +10,7 @@
 
 #define MSR_STAR 0xc0000081u
 #define MSR_LSTAR 0xc0000082u
+#define MSR_CSTAR 0xc0000083u
 #define MSR_SFMASK 0xc0000084u
 #define MSR_FS_BASE 0xc0000100u
 #define MSR_GS_BASE 0xc0000101u
@@ -72,6 +73,88 @@ static void syscalls(void)
     wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SCE);
 }
 
+static bool is_amd(void)
+{
+    uint32_t r[4];
+    cpuid(0, 0, r);
+    return r[1] == 0x68747541; /* "Auth" of AuthenticAMD */
+}
+
+/* Entered by SYSCALL of 32-bit code: record, and go back with SYSRET. */
+static void __attribute__((naked)) compat_entry(void)
+{
+    asm volatile("movl %ecx, %edx\n\t"
+                 "movl %cs, %eax; movq %rax, seen_cs\n\t"
+                 "movl %edx, %ecx\n\t"
+                 "sysretl");
+}
+
+/* To 32-bit code and back, with a SYSCALL there. */
+static void user_compat(void)
+{
+    asm volatile("pushq %0; pushq $1f; lretq\n\t"
+                 ".code32\n"
+                 "1: syscall\n\t"
+                 "movl %%cs, %%edx\n\t"
+                 "ljmp %1, $2f\n\t"
+                 ".code64\n"
+                 "2: movq %%rdx, user_cs"
+                 :
+                 : "i"(SEL_UCODE32), "i"(SEL_UCODE)
+                 : "rax", "rcx", "rdx", "r11", "cc", "memory");
+    USER_LEAVE();
+}
+
+/* SYSCALL outside 64-bit mode is AMD's (APM vol. 3); Intel has it nowhere else (SDM vol. 2). */
+static void compatibility(void)
+{
+    wrmsr(MSR_CSTAR, (uint64_t)compat_entry);
+    seen_cs = user_cs = 0;
+    user_run(user_compat);
+    if (!is_amd()) {
+        CHECK_TRAP(VEC_UD, 0);
+        return;
+    }
+    CHECK_TRAP(VEC_LEAVE, 0);
+    CHECK_EQ(seen_cs, SEL_CODE);
+    CHECK_EQ(user_cs, SEL_UCODE32);
+}
+
+static volatile uint64_t step_ip, steps, step_from;
+
+static bool on_step(struct trap_frame *frame)
+{
+    step_ip = frame->ip;
+    steps++;
+    frame->flags &= ~(word)FLAG_TF;
+    return true;
+}
+
+/* SYSCALL here masks TF; SYSRET brings it back and traps at once, before another instruction. */
+static void user_stepped(void)
+{
+    asm volatile("leaq 1f(%%rip), %%rax; movq %%rax, step_from\n\t"
+                 "pushfq; orq %0, (%%rsp); popfq\n\t"
+                 "syscall\n"
+                 "1: nop"
+                 :
+                 : "i"(FLAG_TF)
+                 : "rax", "rcx", "r11", "cc", "memory");
+    USER_LEAVE();
+}
+
+static void single_step(void)
+{
+    wrmsr(MSR_SFMASK, FLAG_TF | FLAG_IF | FLAG_DF | FLAG_CF);
+    steps = 0;
+    trap_handle(VEC_DB, on_step);
+    user_run(user_stepped);
+    trap_handle(VEC_DB, NULL);
+    CHECK_TRAP(VEC_LEAVE, 0);
+    CHECK_EQ(steps, 1);
+    CHECK_EQ(step_ip, step_from);
+}
+
 static void user_sysret(void)
 {
     asm volatile("sysretq");
@@ -126,6 +209,10 @@ static void sysenters(void)
     gdt[0xa8 / 8] = descriptor(0, 0xfffff, 0xf2, 0xc);
     wrmsr(0x174, 0);
     user_run(user_sysenter);
+    if (is_amd()) { /* which has it in legacy mode alone */
+        CHECK_TRAP(VEC_UD, 0);
+        return;
+    }
     CHECK_TRAP(VEC_GP, 0);
     wrmsr(0x174, 0x80);
     wrmsr(0x175, (uint64_t)trap_stack_top - 4096);
@@ -263,6 +350,8 @@ static void canonical_registers(void)
 void test_main(void)
 {
     test("syscall", syscalls);
+    test("compatibility", compatibility);
+    test("single-step", single_step);
     test("privileges", privileges);
     test("sysenter", sysenters);
     test("gs-bases", gs_bases);

@@ -36,10 +36,9 @@ static const uint8_t soft_features[] = {
     X86_FEAT_INVPCID,    X86_FEAT_FPU_CS_DS,  X86_FEAT_RDSEED,       X86_FEAT_ADX,
     X86_FEAT_SMAP,       X86_FEAT_CLFLUSHOPT, X86_FEAT_CLWB,         X86_FEAT_SHA,
     X86_FEAT_UMIP,       X86_FEAT_RDPID,      X86_FEAT_FSRM,         X86_FEAT_ARCH_CAPABILITIES,
-    X86_FEAT_SYSCALL,    X86_FEAT_NX,         X86_FEAT_FXSR_OPT,     X86_FEAT_PDPE1GB,
-    X86_FEAT_RDTSCP,     X86_FEAT_LM,         X86_FEAT_LAHF,         X86_FEAT_LZCNT,
-    X86_FEAT_XSAVEOPT,   X86_FEAT_XSAVEC,     X86_FEAT_PKU,          X86_FEAT_PKS,
-    X86_FEATURES,
+    X86_FEAT_SYSCALL,    X86_FEAT_NX,         X86_FEAT_PDPE1GB,      X86_FEAT_RDTSCP,
+    X86_FEAT_LM,         X86_FEAT_LAHF,       X86_FEAT_LZCNT,        X86_FEAT_XSAVEOPT,
+    X86_FEAT_XSAVEC,     X86_FEAT_PKU,        X86_FEAT_PKS,          X86_FEATURES,
 };
 
 static struct soft_engine *soft_of(struct engine *engine)
@@ -139,7 +138,8 @@ static int engine_new(const struct engine_config *config, struct engine **ret_en
     }
     soft->engine.config.tsc_hz = soft->model.tsc_hz;
     soft->engine.features = soft->model.features;
-    x86_model_vendor(soft->engine.vendor);
+    soft->model.vendor = options.vendor;
+    memcpy(soft->engine.vendor, x86_vendor_name(options.vendor), sizeof(soft->engine.vendor));
     soft->watcher =
         (struct ram_watcher){.code_written = on_code_written, .cleaned = on_cleaned, .ctx = soft};
     ram_watch(soft->ram, &soft->watcher);

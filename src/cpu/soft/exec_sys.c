@@ -29,16 +29,51 @@ static void set_flags(struct cpu *c, uint32_t flags)
     c->eflags = flags & ~(uint32_t)(FL_ARITH | FL_1 | FL_RF | FL_VM);
 }
 
+/*
+ * SYSCALL and SYSRET trap if TF is set behind them, whatever it was before: a masked TF steps no
+ * further, a returned one traps before the program's first instruction.
+ */
+static void step_by_new_tf(struct cpu *c)
+{
+    c->events &= ~(uint32_t)EV_STEP;
+    if (c->eflags & FL_TF) {
+        c->dr6_pending |= DR6_BS;
+        c->events |= EV_TRAP;
+    }
+}
+
+static bool is_amd(const struct cpu *c)
+{
+    return c->soft->model.vendor == X86_AMD;
+}
+
+/*
+ * Intel has SYSCALL in 64-bit mode alone and SYSRET in long mode's (SDM vol. 2); AMD has both in
+ * every protected mode (APM vol. 3), as 32-bit programs under a 64-bit kernel use them there.
+ */
+static bool syscall_known(const struct cpu *c)
+{
+    return c->efer & EFER_SCE && (is_amd(c) ? c->cr0 & CR0_PE : is_code64(c));
+}
+
 void x_SYSCALL(struct cpu *c, const struct uop *u)
 {
-    if (!(c->efer & EFER_SCE))
+    bool longmode = is_long(c);
+
+    if (!syscall_known(c))
         RAISE(c, u, VEC_UD, 0);
     c->gpr[X86_RCX] = uop_next_rip(c, u);
-    c->gpr[X86_R11] = flags_get(c) & ~FL_RF;
-    c->rip = c->lstar;
-    set_flags(c, (uint32_t)c->gpr[X86_R11] & ~(uint32_t)c->sfmask);
-    flat_cs(c, (uint16_t)(c->star >> 32), 0, true);
+    if (longmode) {
+        c->gpr[X86_R11] = flags_get(c) & ~FL_RF;
+        c->rip = is_code64(c) ? c->lstar : c->cstar;
+        set_flags(c, (uint32_t)c->gpr[X86_R11] & ~(uint32_t)c->sfmask);
+    } else {
+        c->rip = (uint32_t)c->star;
+        cpu_set_flags(c, 0, FL_VM | FL_IF);
+    }
+    flat_cs(c, (uint16_t)(c->star >> 32), 0, longmode);
     flat_ss(c, (uint16_t)(c->star >> 32) + 8, 0);
+    step_by_new_tf(c);
     cpu_set_cpl(c, 0);
 }
 
@@ -47,20 +82,29 @@ void x_SYSRET(struct cpu *c, const struct uop *u)
     bool to64 = u->bytes == 8;
     uint16_t base = (uint16_t)(c->star >> 48);
 
-    if (!(c->efer & EFER_SCE))
+    if (!syscall_known(c))
         RAISE(c, u, VEC_UD, 0);
-    if (c->cpl || (to64 && !is_canonical48(c->gpr[X86_RCX])))
+    if (c->cpl || (to64 && !is_amd(c) && !is_canonical48(c->gpr[X86_RCX])))
         RAISE(c, u, VEC_GP, 0);
     c->rip = to64 ? c->gpr[X86_RCX] : (uint32_t)c->gpr[X86_RCX];
     flat_cs(c, to64 ? base + 16 : base, 3, to64);
-    flat_ss(c, base + 8, 3);
-    set_flags(c, (uint32_t)c->gpr[X86_R11] & 0x3c7fd7);
+    if (is_amd(c)) /* base, limit and attributes of SS stay */
+        c->seg[X86_SS].selector = (uint16_t)((base + 8) | 3);
+    else
+        flat_ss(c, base + 8, 3);
+    if (is_long(c))
+        set_flags(c, (uint32_t)c->gpr[X86_R11] & 0x3c7fd7);
+    else
+        cpu_set_flags(c, FL_IF, FL_IF);
+    step_by_new_tf(c);
     cpu_set_cpl(c, 3);
 }
 
 void x_SYSENTER(struct cpu *c, const struct uop *u)
 {
     bool longmode = is_long(c);
+    if (longmode && is_amd(c))
+        RAISE(c, u, VEC_UD, 0);
     if (!(c->cr0 & CR0_PE) || !(c->sysenter_cs & 0xfffc))
         RAISE(c, u, VEC_GP, 0);
     c->rip = longmode ? c->sysenter_eip : (uint32_t)c->sysenter_eip;
@@ -77,6 +121,8 @@ void x_SYSEXIT(struct cpu *c, const struct uop *u)
     uint64_t rip = c->gpr[X86_RDX], rsp = c->gpr[X86_RCX];
     uint16_t base = (uint16_t)c->sysenter_cs;
 
+    if (is_long(c) && is_amd(c))
+        RAISE(c, u, VEC_UD, 0);
     if (!(c->cr0 & CR0_PE) || !(c->sysenter_cs & 0xfffc) || c->cpl ||
         (to64 && (!is_canonical48(rip) || !is_canonical48(rsp))))
         RAISE(c, u, VEC_GP, 0);

@@ -38,10 +38,36 @@ static uint64_t *mtrr_slot(struct cpu *c, uint32_t msr)
     return NULL;
 }
 
+/*
+ * What every AMD processor has and no leaf of CPUID tells of (PPR of family 19h model 01h, 2.1.15):
+ * performance counters, which stand still here, and two configuration registers that say what
+ * firmware set. Writes change nothing.
+ */
+static bool amd_msr_read(uint32_t msr, uint64_t *ret)
+{
+    if (msr >= MSR_AMD_PERF_FIRST && msr <= MSR_AMD_PERF_LAST)
+        *ret = 0;
+    else if (msr == MSR_AMD_HWCR)
+        *ret = 1 << 24; /* TscFreqSel: the TSC counts at the P0 frequency */
+    else if (msr == MSR_AMD_DE_CFG)
+        *ret = 1 << 1; /* LFENCE is dispatch serializing */
+    else
+        return false;
+    return true;
+}
+
+static bool is_amd_msr(const struct cpu *c, uint32_t msr)
+{
+    uint64_t ignored;
+    return c->soft->model.vendor == X86_AMD && amd_msr_read(msr, &ignored);
+}
+
 bool msr_read(struct cpu *c, uint32_t msr, uint64_t *ret)
 {
     uint64_t *mtrr = mtrr_slot(c, msr);
 
+    if (is_amd_msr(c, msr))
+        return amd_msr_read(msr, ret);
     if (is_apic_msr(msr))
         return out_apic_msr(c, msr, ret, false);
     if (mtrr) {
@@ -170,6 +196,8 @@ bool msr_write(struct cpu *c, uint32_t msr, uint64_t v)
     uint64_t now;
     uint64_t *mtrr = mtrr_slot(c, msr);
 
+    if (is_amd_msr(c, msr))
+        return true;
     if (is_apic_msr(msr))
         return out_apic_msr(c, msr, &v, true);
     if (mtrr) {

@@ -81,12 +81,17 @@ int soft_options_parse(const char *words, struct soft_options *ret_options, stru
             o.runs = (unsigned)number;
         else if (take_number(words, len, "seed=", UINT64_MAX / 16, &number))
             o.seed = number;
+        else if (len == 12 && !strncmp(words, "vendor=intel", len))
+            o.vendor = X86_INTEL;
+        else if (len == 10 && !strncmp(words, "vendor=amd", len))
+            o.vendor = X86_AMD;
         else if (take_address(words, len, "dump=", &o.dump_lin))
             o.dump = true;
         else if (!take_switch(words, len, &o))
             return error_set(err, -EINVAL,
                              "--engine soft: no option '%.*s'; there are t0, runs=0..254, check, "
-                             "seed=N, perf-map, dump=ADDRESS, no-link, no-loop, no-share",
+                             "seed=N, vendor=intel|amd, perf-map, dump=ADDRESS, no-link, no-loop, "
+                             "no-share",
                              (int)len, words);
         words += len;
         words += *words == ',';

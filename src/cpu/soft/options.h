@@ -9,6 +9,7 @@
  *     perf-map  name translated blocks in /tmp/perf-PID.map, where perf looks for names
  *     dump=A    print the block at the guest's linear address A, and what is made of it, to
  *               the log whenever it is translated
+ *     vendor=V  the processor's maker, for guests that ask: intel (without this) or amd
  *     seed=N    with check: random flushes and changes of tier, different for each N
  *     no-link   never jump from block to block directly
  *     no-loop   check accesses in loops as any others
@@ -21,10 +22,12 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "cpu/x86/cpuid.h"
 
 struct soft_options {
     bool check, no_link, no_loop, no_share;
     unsigned runs; /* RUNS_NEVER (block.h): T0 alone */
+    enum x86_vendor vendor;
     bool perf_map, dump;
     uint64_t dump_lin;
     uint64_t seed; /* 0: nothing random */

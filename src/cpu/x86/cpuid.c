@@ -9,12 +9,16 @@
 #include "cpu/x86/regs.h"
 #include "cpu/x86/state.h"
 
-#define LEAF_MAX 0x16
-#define LEAF_EXT_MAX 0x80000008u
-#define SIGNATURE 0x000806f8u /* family 6, model 143, stepping 8 */
 #define CACHE_LINE_BYTES 64u
 
-static const char vendor[] = "GenuineIntel";
+static const struct vendor {
+    char name[13];
+    uint32_t leaf_max, leaf_ext_max;
+    uint32_t signature;
+} vendors[] = {
+    [X86_INTEL] = {"GenuineIntel", 0x16, 0x80000008, 0x000806f8}, /* family 6, model 143 */
+    [X86_AMD] = {"AuthenticAMD", 0xd, 0x80000021, 0x00a00f11},    /* family 25, model 1 */
+};
 static const char brand[48] = "Yado Virtual CPU";
 static const char hypervisor[] = "YadoYadoYado";
 
@@ -87,9 +91,9 @@ void x86_model_init(struct x86_model *model, const uint8_t *engine_features, uin
     }
 }
 
-void x86_model_vendor(char ret_vendor[13])
+const char *x86_vendor_name(enum x86_vendor vendor)
 {
-    memcpy(ret_vendor, vendor, sizeof(vendor));
+    return vendors[vendor].name;
 }
 
 static unsigned bits_for(unsigned count)
@@ -180,6 +184,15 @@ static struct x86_cpuid_regs leaf_d(const struct x86_model *m, const struct x86_
     return r;
 }
 
+static struct x86_cpuid_regs name_regs(const struct vendor *vendor, uint32_t leaf_max)
+{
+    struct x86_cpuid_regs r = {.eax = leaf_max};
+    memcpy(&r.ebx, vendor->name, 4);
+    memcpy(&r.edx, vendor->name + 4, 4);
+    memcpy(&r.ecx, vendor->name + 8, 4);
+    return r;
+}
+
 static struct x86_cpuid_regs text_regs(const char *text)
 {
     struct x86_cpuid_regs r;
@@ -187,25 +200,66 @@ static struct x86_cpuid_regs text_regs(const char *text)
     return r;
 }
 
+/*
+ * The extended leaves that are AMD's alone, or say more there (APM vol. 3, E.4). Words of leaf
+ * 80000001H that repeat leaf 1 repeat it.
+ */
+static void amd_leaf(const struct x86_model *m, uint32_t leaf, struct x86_cpuid_regs *r)
+{
+    const uint32_t repeated = 0x0183f3ff, l1 = 32u << 24 | 8 << 16 | 1 << 8 | CACHE_LINE_BYTES;
+
+    switch (leaf) {
+    case 0x80000001:
+        r->eax = vendors[X86_AMD].signature;
+        r->edx |= m->features.words[W_1_EDX] & repeated;
+        r->ecx |= m->vcpus > 1 ? 1u << 1 /* CmpLegacy: cores, not threads */ : 0;
+        break;
+    case 0x80000005:
+        r->ecx = r->edx = l1;
+        break;
+    case 0x80000006:
+        r->ecx = 1024 << 16 | 6 /* 8 ways */ << 12 | 1 << 8 | CACHE_LINE_BYTES;
+        r->edx = 32 /* half mebibytes */ << 18 | 8 /* 16 ways */ << 12 | 1 << 8 | CACHE_LINE_BYTES;
+        break;
+    case 0x80000008:
+        r->ecx = bits_for(m->vcpus) << 12 | (m->vcpus - 1);
+        break;
+    case 0x80000021:
+        r->eax = 1u << 2 /* LFENCE serializes */ | 1u << 6 /* null selectors clear the base */ |
+                 1u << 29 /* SRSO_NO */;
+        r->ecx = 1u << 1 /* TSA_SQ_NO */ | 1u << 2 /* TSA_L1_NO */;
+        break;
+    }
+}
+
+/* Leaves 2, 4, 15H and 16H are Intel's; AMD has them reserved. */
+static bool intel_only(uint32_t leaf)
+{
+    return leaf == 2 || leaf == 4 || leaf == 0x15 || leaf == 0x16;
+}
+
 struct x86_cpuid_regs x86_cpuid(const struct x86_model *m, const struct x86_cpuid_env *env,
                                 uint32_t leaf, uint32_t subleaf)
 {
+    const struct vendor *vendor = &vendors[m->vendor];
     const uint32_t *words = m->features.words;
     struct x86_cpuid_regs r = {0};
 
-    /* A leaf above the highest basic one answers as the highest (SDM vol. 2, CPUID). */
-    if ((leaf > LEAF_MAX && leaf < 0x40000000) || leaf > LEAF_EXT_MAX ||
-        (leaf > 0x40000000 && leaf < 0x80000000))
-        leaf = LEAF_MAX;
+    if ((leaf > vendor->leaf_max && leaf < 0x40000000) || leaf > vendor->leaf_ext_max ||
+        (leaf > 0x40000000 && leaf < 0x80000000)) {
+        if (m->vendor == X86_AMD)
+            return r;
+        /* A leaf above the highest basic one answers as the highest (SDM vol. 2, CPUID). */
+        leaf = vendor->leaf_max;
+    }
+    if (m->vendor == X86_AMD && intel_only(leaf))
+        return r;
     switch (leaf) {
     case 0:
-        r.eax = LEAF_MAX;
-        memcpy(&r.ebx, vendor, 4);
-        memcpy(&r.edx, vendor + 4, 4);
-        memcpy(&r.ecx, vendor + 8, 4);
+        r = name_regs(vendor, vendor->leaf_max);
         break;
     case 1:
-        r.eax = SIGNATURE;
+        r.eax = vendor->signature;
         r.ebx = env->vcpu << 24 | (1u << bits_for(m->vcpus)) << 16 | CACHE_LINE_BYTES / 8 << 8;
         r.ecx = words[W_1_ECX];
         if (env->cr4 & CR4_OSXSAVE)
@@ -256,7 +310,10 @@ struct x86_cpuid_regs x86_cpuid(const struct x86_model *m, const struct x86_cpui
         memcpy(&r.edx, hypervisor + 8, 4);
         break;
     case 0x80000000:
-        r.eax = LEAF_EXT_MAX;
+        if (m->vendor == X86_AMD)
+            r = name_regs(vendor, vendor->leaf_ext_max);
+        else
+            r.eax = vendor->leaf_ext_max;
         break;
     case 0x80000001:
         r.ecx = words[W_80_1_ECX];
@@ -277,6 +334,8 @@ struct x86_cpuid_regs x86_cpuid(const struct x86_model *m, const struct x86_cpui
         r.eax = X86_PHYS_BITS | 48 << 8;
         break;
     }
+    if (m->vendor == X86_AMD)
+        amd_leaf(m, leaf, &r);
     return r;
 }
 

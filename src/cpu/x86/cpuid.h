@@ -2,10 +2,10 @@
 /*
  * The processor that a guest is told it has. Intel SDM vol. 2, CPUID.
  *
- * The model is synthetic: a recent GenuineIntel server core with every NO bit of
- * IA32_ARCH_CAPABILITIES, so that guests leave out the mitigations (page-table isolation,
- * retpolines, VERW) that would cost time and protect nothing here. Its features are those of the
- * host that the engine can carry out.
+ * The model is synthetic: a recent GenuineIntel server core, or AuthenticAMD where asked for, with
+ * every NO bit of IA32_ARCH_CAPABILITIES, so that guests leave out the mitigations (page-table
+ * isolation, retpolines, VERW) that would cost time and protect nothing here. Its features are
+ * those of the host that the engine can carry out.
  */
 #ifndef CPU_X86_CPUID_H
 #define CPU_X86_CPUID_H
@@ -16,7 +16,11 @@
 /* The core crystal: leaf 15H tells the guest, and the local APIC's timer counts with it. */
 #define X86_CRYSTAL_HZ 25000000u
 
+/* Makers differ in SYSCALL and SYSENTER outside 64-bit mode, and in the leaves of CPUID. */
+enum x86_vendor { X86_INTEL, X86_AMD };
+
 struct x86_model {
+    enum x86_vendor vendor; /* x86_model_init() says Intel; may be changed behind it */
     struct x86_features features;
     uint64_t tsc_hz;
     unsigned vcpus;
@@ -40,8 +44,8 @@ struct x86_cpuid_env {
 void x86_model_init(struct x86_model *model, const uint8_t *engine_features, uint64_t tsc_hz,
                     unsigned vcpus);
 
-/* The maker's name that CPUID gives. */
-void x86_model_vendor(char ret_vendor[13]);
+/* The maker's name that CPUID gives, of 12 characters. */
+const char *x86_vendor_name(enum x86_vendor vendor);
 /* One CPUID. */
 struct x86_cpuid_regs x86_cpuid(const struct x86_model *model, const struct x86_cpuid_env *env,
                                 uint32_t leaf, uint32_t subleaf);

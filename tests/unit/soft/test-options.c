@@ -34,6 +34,9 @@ static void takes_words(void **unused)
     assert_int_equal(soft_options_parse("perf-map,no-loop,dump=0xffffffff81000000", &o, &err), 0);
     assert_true(o.perf_map && o.no_loop && o.dump);
     assert_int_equal(o.dump_lin, 0xffffffff81000000);
+    assert_int_equal(o.vendor, X86_INTEL);
+    assert_int_equal(soft_options_parse("vendor=amd,t0", &o, &err), 0);
+    assert_int_equal(o.vendor, X86_AMD);
     assert_int_equal(soft_options_parse("t0", &o, &err), 0);
     assert_true(o.runs > 254);
 }
@@ -49,6 +52,7 @@ static void names_wrong_words(void **unused)
                                         "check,,no-link,warp",
                                         "t1",
                                         "dump=",
+                                        "vendor=via",
                                         "dump=xyz",
                                         "dump=12345678123456789"};
     (void)unused;
