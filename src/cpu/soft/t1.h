@@ -292,6 +292,7 @@ bool t1_rsp_step(const struct x86_insn *in, int32_t *ret_step);
 bool t1_move(struct t1_ctx *x, const struct x86_insn *in);
 bool t1_flow(struct t1_ctx *x, const struct x86_insn *in);
 bool t1_system(struct t1_ctx *x, const struct x86_insn *in);
+bool t1_string(struct t1_ctx *x, const struct x86_insn *in);
 /* By the displacement `fix` T0 takes over at this instruction. */
 void t1_hand_over(struct t1_ctx *x, uint8_t *fix);
 /* The operand size is the stack's own. */

@@ -142,6 +142,10 @@ bool t1_system(struct t1_ctx *x, const struct x86_insn *in)
             return false;
         put_swapgs(x);
         return true;
+    case X86_MOVS:
+    case X86_STOS:
+    case X86_LODS:
+        return t1_string(x, in);
     default:
         return false;
     }

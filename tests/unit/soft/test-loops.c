@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Random loops of one block, over linear pages that lie in shuffled order, must leave the same
- * registers and the same memory however they are run: interpreted, translated with and without
- * the sharing of checks between turns, and in lockstep. `unit-soft-loops N SEED` runs others.
+ * Random loops of one block and random string instructions, over linear pages that lie in shuffled
+ * order, must leave the same registers and the same memory however they are run: interpreted,
+ * translated with and without what is done for them, and in lockstep. `unit-soft-loops N SEED`
+ * runs others.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -194,6 +195,46 @@ static void set_up(struct rig *rig, const struct loop *l, uint64_t data_seed)
     seed = kept;
 }
 
+/* String instructions in a row, each with ends and a count of its own. */
+static void make_strings(struct loop *l)
+{
+    static const uint8_t opcodes[] = {0xa4, 0xa5, 0xaa, 0xab, 0xac, 0xad};
+    struct code *c = &l->code;
+
+    c->len = 0;
+    l->turns = random_below(3000);
+    for (unsigned i = 0; i < 4 + random_below(8); i++) {
+        int32_t by = (int32_t)random_below(8192) - 4096;
+        uint8_t count[5] = {0xb9};
+        put_mem(c, 0, true, 0x8d, X86_RSI, X86_RSI, NONE, 0, by);
+        if (random_below(4) == 0) /* close to, or over, one another */
+            put_mem(c, 0, true, 0x8d, X86_RDI, X86_RSI, NONE, 0, (int32_t)random_below(32) - 16);
+        if (random_below(3)) {
+            uint32_t n = random_below(random_below(4) ? 100 : 5000);
+            memcpy(count + 1, &n, 4);
+            put(c, count, 5);
+        }
+        if (random_below(4) == 0) { /* an end that just is on a page, or just is not */
+            unsigned reg = random_below(2) ? X86_RSI : X86_RDI;
+            uint32_t n = 1 + random_below(20), bytes = (n << random_below(4)) - random_below(3);
+            put(c, (const uint8_t[]){0x48, 0x81, (uint8_t)(0xc8 | reg), 0xff, 0x0f, 0, 0}, 7);
+            put_mem(c, 0, true, 0x8d, reg, reg, NONE, 0, -(int32_t)bytes);
+            memcpy(count + 1, &n, 4);
+            put(c, count, 5);
+        }
+        if (random_below(16) == 0)
+            put(c, (const uint8_t[]){(uint8_t)(0xfc | random_below(2))}, 1); /* cld, std */
+        if (random_below(3))
+            put(c, (const uint8_t[]){0xf3}, 1);
+        unsigned size = random_below(3);
+        if (size)
+            put(c, (const uint8_t[]){size == 1 ? 0x66 : 0x48}, 1);
+        put(c, &opcodes[random_below(ARRAY_LEN(opcodes))], 1);
+        put(c, (const uint8_t[]){0x11, 0xd2}, 2); /* adc edx, edx: the flags are wanted */
+    }
+    put(c, (const uint8_t[]){0xf4}, 1);
+}
+
 static void run_loop(const char *options, const struct loop *l, uint64_t data_seed,
                      struct x86_state *ret_state, uint8_t *ret_memory)
 {
@@ -208,19 +249,18 @@ static void run_loop(const char *options, const struct loop *l, uint64_t data_se
     rig_close(&rig);
 }
 
-static void loops_end_alike(void **unused)
+static void end_alike(void (*make)(struct loop *l))
 {
-    static const char *const ways[] = {"runs=0", "runs=0,no-loop", "runs=1,no-share",
+    static const char *const ways[] = {"runs=0", "runs=0,no-loop,no-string", "runs=1,no-share",
                                        "check,runs=0"};
     static uint8_t expected[PAGES * 4096], memory[PAGES * 4096];
     static struct x86_state want, have;
     static struct loop l;
-    (void)unused;
 
     for (unsigned n = 0; n < rounds; n++) {
         uint64_t data_seed = seed + 1;
         uint64_t this_seed = seed;
-        make_loop(&l);
+        make(&l);
         run_loop("t0", &l, data_seed, &want, expected);
         for (unsigned w = 0; w < ARRAY_LEN(ways); w++) {
             run_loop(ways[w], &l, data_seed, &have, memory);
@@ -229,15 +269,28 @@ static void loops_end_alike(void **unused)
                         !memcmp(have.xsave + 160, want.xsave + 160, 64) &&
                         !memcmp(memory, expected, sizeof(expected));
             if (!same)
-                fail_msg("loop %u of seed %llu differs with %s", n, (unsigned long long)this_seed,
+                fail_msg("code %u of seed %llu differs with %s", n, (unsigned long long)this_seed,
                          ways[w]);
         }
     }
 }
 
+static void loops_end_alike(void **unused)
+{
+    (void)unused;
+    end_alike(make_loop);
+}
+
+static void strings_end_alike(void **unused)
+{
+    (void)unused;
+    end_alike(make_strings);
+}
+
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(loops_end_alike)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(loops_end_alike),
+                                       cmocka_unit_test(strings_end_alike)};
 
     if (argc > 1)
         rounds = (unsigned)strtoul(argv[1], NULL, 0);
