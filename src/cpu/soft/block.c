@@ -12,7 +12,6 @@
 #define ARENA_BYTES MIB(64)
 #define HASH_SLOTS (1u << 18)
 #define GRANULE_SHIFT 6
-#define SCRATCH_UOPS 4
 
 struct block_cache {
     uint8_t *arena;
@@ -20,8 +19,11 @@ struct block_cache {
     struct block *hash[HASH_SLOTS];
     struct block **pages; /* by page of the store: its blocks */
     uint64_t page_count;
+    const struct block *decoded; /* whose instructions insns has */
+    struct x86_insn insns[BLOCK_UOPS];
     /* One instruction that is not cached: it crosses a page or does not lie in memory. */
-    _Alignas(64) uint8_t scratch[sizeof(struct block) + 64 + SCRATCH_UOPS * sizeof(struct uop)];
+    _Alignas(64) uint8_t scratch[sizeof(struct block)];
+    struct uop scratch_uops[2];
 };
 
 static unsigned hash_of(uint64_t ram_offset, uint32_t mode)
@@ -71,6 +73,7 @@ void block_flush(struct cpu *c)
 {
     struct block_cache *bc = c->blocks;
     bc->used = 0;
+    bc->decoded = NULL;
     zero_bytes(bc->hash, sizeof(bc->hash));
     madvise(bc->pages, bc->page_count * sizeof(bc->pages[0]), MADV_DONTNEED);
     thunk_reset(c->thunks);
@@ -179,30 +182,42 @@ static bool decode_one(struct cpu *c, const struct fetch_page *page, uint64_t li
     return true;
 }
 
-static bool fill_single(struct cpu *c, struct block *b, const struct x86_insn *in)
+/* A block in the present mode, of count instructions and len bytes. */
+static void fill_block(const struct cpu *c, struct block *b, unsigned count, unsigned len)
 {
-    b->ram_offset = b->ram_offset2 = NO_RAM;
-    b->mode = c->mode;
-    b->len = in->len;
-    b->count = 1;
-    b->runs = 0;
-    b->dead = b->no_share = false;
-    b->crossings = 0;
-    b->code = NULL;
-    if (!uop_build(c, in, &b->uops[0], 0))
-        return false;
-    uop_build_end(&b->uops[1], in->len);
+    *b = (struct block){.ram_offset = NO_RAM,
+                        .ram_offset2 = NO_RAM,
+                        .mode = c->mode,
+                        .count = (uint8_t)count,
+                        .len = (uint16_t)len};
+}
+
+static bool build_uops(struct cpu *c, const struct x86_insn *insns, unsigned count,
+                       struct uop *uops)
+{
+    unsigned at = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        if (!uop_build(c, &insns[i], &uops[i], at))
+            return false;
+        at += insns[i].len;
+    }
+    uop_build_end(&uops[count], at);
     return true;
 }
 
 /* A block of the one instruction at RIP that is not kept. */
 static struct block *scratch_block(struct cpu *c, const struct x86_insn *in)
 {
-    struct block *b = (struct block *)align_up((uint64_t)c->blocks->scratch, 64);
-    if (fill_single(c, b, in))
+    struct block_cache *bc = c->blocks;
+    struct block *b = (struct block *)bc->scratch;
+
+    fill_block(c, b, 1, in->len);
+    b->uops = bc->scratch_uops;
+    if (build_uops(c, in, 1, b->uops))
         return b;
     block_flush(c);
-    if (fill_single(c, b, in))
+    if (build_uops(c, in, 1, b->uops))
         return b;
     c->events |= EV_ERROR;
     return NULL;
@@ -266,12 +281,30 @@ static void keep_block(struct cpu *c, struct block *b)
     atomic_fetch_or(&c->soft->granules[page], granule_bits(b->ram_offset2, b->len - first));
 }
 
-static struct block *take_room(struct cpu *c, unsigned uops)
+static bool has_room(const struct block_cache *bc, uint64_t bytes)
 {
-    struct block_cache *bc = c->blocks;
-    uint64_t bytes = align_up(sizeof(struct block) + uops * sizeof(struct uop), 64);
-    struct block *b = (struct block *)(bc->arena + bc->used);
-    bc->used += bytes;
+    return bc->used + bytes <= ARENA_BYTES;
+}
+
+static void *take_room(struct block_cache *bc, uint64_t bytes)
+{
+    void *room = bc->arena + bc->used;
+    bc->used += align_up(bytes, 64);
+    return room;
+}
+
+/* A kept block of these instructions; the caller has seen that there is room. */
+static struct block *new_block(struct cpu *c, uint64_t ram_offset, uint64_t ram_offset2,
+                               const struct x86_insn *insns, unsigned count, unsigned len)
+{
+    struct block *b = take_room(c->blocks, sizeof(*b) + count);
+
+    fill_block(c, b, count, len);
+    b->ram_offset = ram_offset;
+    b->ram_offset2 = ram_offset2;
+    for (unsigned i = 0; i < count; i++)
+        b->lens[i] = insns[i].len;
+    keep_block(c, b);
     return b;
 }
 
@@ -294,15 +327,7 @@ static struct block *single_block(struct cpu *c, const struct fetch_page *page, 
     /* Once more: what was there before the pages were watched may have changed. */
     if (!decode_one(c, page, lin, &next, &in) || !next.host || in.len <= room)
         return has_fault(c) ? NULL : scratch_block(c, &in);
-    struct block *b = take_room(c, 2);
-    if (!fill_single(c, b, &in)) {
-        c->thunks_full = true;
-        return scratch_block(c, &in);
-    }
-    b->ram_offset = page->ram_offset + (lin & PAGE_MASK);
-    b->ram_offset2 = next.ram_offset;
-    keep_block(c, b);
-    return b;
+    return new_block(c, page->ram_offset + (lin & PAGE_MASK), next.ram_offset, &in, 1, in.len);
 }
 
 static bool ends_block(const struct x86_insn *in)
@@ -314,51 +339,86 @@ static struct block *build_block(struct cpu *c, const struct fetch_page *page, u
 {
     struct block_cache *bc = c->blocks;
     unsigned offset = (unsigned)(lin & PAGE_MASK), page_end = (unsigned)PAGE_MASK + 1;
-    uint64_t room = sizeof(struct block) + 64 + (BLOCK_UOPS + 1) * sizeof(struct uop);
     unsigned max = c->mode & MODE_SINGLE ? 1 : BLOCK_UOPS;
     struct x86_decode_env env = decode_env(c);
 
     fpu_save(c); /* as in decode_one() */
-    if (bc->used + room > ARENA_BYTES || c->thunks_full || c->t1->full)
+    if (!has_room(bc, sizeof(struct block) + BLOCK_UOPS) || c->thunks_full || c->t1->full)
         block_flush(c);
     protect_page(c, page->ram_offset);
-    struct block *b = (struct block *)(bc->arena + bc->used);
+    bc->decoded = NULL;
     unsigned count = 0, at = 0;
     c->stats[STAT_BUILT]++;
     bool ended = false, after_sti = false;
 
     while (count < max && offset + at < page_end && !ended) {
-        struct x86_insn in;
+        struct x86_insn *in = &bc->insns[count];
         enum x86_decode_result r =
-            x86_decode(&env, page->host + offset + at, page_end - offset - at, &in);
+            x86_decode(&env, page->host + offset + at, page_end - offset - at, in);
         /* What cannot be decoded here is looked at again, alone, when it is reached. */
-        if (r != X86_DECODE_OK || !within_cs(c, c->rip + at, in.len))
+        if (r != X86_DECODE_OK || !within_cs(c, c->rip + at, in->len))
             break;
-        if (!uop_build(c, &in, &b->uops[count], at)) {
-            c->thunks_full = true;
-            break;
-        }
         /* Interrupts are looked at between blocks: one instruction after STI (SDM vol. 2, STI). */
-        ended = ends_block(&in) || after_sti;
-        after_sti = in.info->op == X86_STI;
-        at += in.len;
+        ended = ends_block(in) || after_sti;
+        after_sti = in->info->op == X86_STI;
+        at += in->len;
         count++;
     }
     if (!count)
         return single_block(c, page, lin);
-    uop_build_end(&b->uops[count], at);
-    b->ram_offset = page->ram_offset + offset;
-    b->ram_offset2 = NO_RAM;
-    b->mode = c->mode;
-    b->len = (uint16_t)at;
-    b->count = (uint8_t)count;
-    b->runs = 0;
-    b->dead = b->no_share = false;
-    b->crossings = 0;
-    b->code = NULL;
-    take_room(c, count + 1);
-    keep_block(c, b);
+    struct block *b = new_block(c, page->ram_offset + offset, NO_RAM, bc->insns, count, at);
+    bc->decoded = b;
     return b;
+}
+
+const struct x86_insn *block_decode(struct cpu *c, const struct block *b)
+{
+    struct block_cache *bc = c->blocks;
+    struct x86_decode_env env = decode_env(c);
+    uint8_t buf[16];
+    const uint8_t *bytes = block_bytes(c, b, buf);
+    unsigned at = 0;
+
+    fpu_save(c); /* as in decode_one() */
+    if (bc->decoded == b)
+        return bc->insns;
+    bc->decoded = NULL;
+    for (unsigned i = 0; i < b->count; i++) {
+        if (x86_decode(&env, bytes + at, b->len - at, &bc->insns[i]) != X86_DECODE_OK ||
+            bc->insns[i].len != b->lens[i])
+            return NULL;
+        at += b->lens[i];
+    }
+    bc->decoded = b;
+    return bc->insns;
+}
+
+struct block *block_make_uops(struct cpu *c, struct block *b)
+{
+    struct block_cache *bc = c->blocks;
+    uint64_t bytes = (b->count + 1u) * sizeof(struct uop);
+    const struct x86_insn *insns = block_decode(c, b);
+
+    if (!insns) {
+        block_kill_range(c, b->ram_offset, b->len);
+        return NULL;
+    }
+    if (has_room(bc, bytes)) {
+        struct uop *uops = take_room(bc, bytes);
+        if (build_uops(c, insns, b->count, uops)) {
+            b->uops = uops;
+            return b;
+        }
+    }
+    /* Room for this one, when all others are gone; its instructions and its own bytes are not. */
+    struct block old = *b;
+    block_flush(c);
+    b = new_block(c, old.ram_offset, old.ram_offset2, insns, old.count, old.len);
+    b->uops = take_room(bc, bytes);
+    if (build_uops(c, insns, b->count, b->uops))
+        return b;
+    c->events |= EV_ERROR;
+    return NULL;
 }
 
 const uint8_t *block_bytes(const struct cpu *c, const struct block *b, uint8_t buf[16])

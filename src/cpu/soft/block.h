@@ -60,7 +60,8 @@ struct block {
     uint64_t ram_offset2; /* where its only instruction goes on in another page; NO_RAM */
     struct block *hash_next;
     struct block *page_next[2]; /* by the page of ram_offset, of ram_offset2 */
-    struct uop uops[];
+    struct uop *uops;           /* count, and one that ends; NULL: T0 has not run it yet */
+    uint8_t lens[];             /* of the instructions */
 };
 
 #define NO_RAM UINT64_MAX
@@ -90,6 +91,28 @@ void block_cache_free(struct cpu *c);
 void block_flush(struct cpu *c);
 /* The block at cpu->rip in the present mode; NULL: a fault is pending. */
 struct block *block_find(struct cpu *c);
+/*
+ * The block with its uops made. Another block of the same code when all had to be forgotten to
+ * make room; NULL when its bytes have changed: it is killed.
+ */
+struct block *block_make_uops(struct cpu *c, struct block *b);
+static inline struct block *block_ready(struct cpu *c, struct block *b)
+{
+    return LIKELY(b->uops != NULL) ? b : block_make_uops(c, b);
+}
+/* Where an instruction of the block begins, from the block's start. */
+static inline unsigned block_offset(const struct block *b, unsigned index)
+{
+    unsigned at = 0;
+    for (unsigned i = 0; i < index; i++)
+        at += b->lens[i];
+    return at;
+}
+/*
+ * Its instructions, decoded; good until another block's are. NULL: its bytes have changed. The
+ * guest's vector state is saved (fpu_save).
+ */
+const struct x86_insn *block_decode(struct cpu *c, const struct block *b);
 /* Its code bytes, at most 15 when it lies on two pages; buf is used when they do. */
 const uint8_t *block_bytes(const struct cpu *c, const struct block *b, uint8_t buf[16]);
 
@@ -107,6 +130,8 @@ void block_take_writes(struct cpu *c);
 
 /* Make the uop of one instruction (build.c). False: end the block before it (no thunk space). */
 bool uop_build(struct cpu *c, const struct x86_insn *insn, struct uop *u, unsigned at);
+/* Does the instruction raise an exception before it does anything, whatever its operands are? */
+bool uop_refuses(const struct cpu *c, const struct x86_insn *insn);
 /* A uop that raises an exception at its place; ends a block. */
 void uop_build_fault(struct uop *u, unsigned vector, unsigned at);
 /* The uop after the last instruction of a block that does not end by itself. */

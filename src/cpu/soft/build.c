@@ -112,6 +112,12 @@ static bool build_data(struct cpu *c, const struct x86_insn *in, struct uop *u)
     return true;
 }
 
+bool uop_refuses(const struct cpu *c, const struct x86_insn *in)
+{
+    uint64_t class;
+    return in->info->op == X86_DATA ? fpu_obstacle(c, in, &class) != NO_FAULT : in->lock;
+}
+
 bool uop_build(struct cpu *c, const struct x86_insn *in, struct uop *u, unsigned at)
 {
     static const uint64_t masks[] = {[2] = 0xffff, [4] = 0xffffffff, [8] = ~0ULL};

@@ -263,17 +263,17 @@ static void put_back(struct cpu *c, const uint8_t *state)
     cpu_update_mode(c);
 }
 
-static struct cpu *begin_t0(struct cpu *c, struct block *b)
+static void start_t0(struct cpu *c, struct block *b)
 {
     c->block = b;
     c->gpr[GPR_RIP] = c->rip;
-    return c;
+    b->uops[0].fn(c, b->uops);
 }
 
 static void run_t0(struct check *k, struct cpu *c, struct block *b)
 {
     k->phase = CHECK_T0;
-    b->uops[0].fn(begin_t0(c, b), b->uops);
+    start_t0(c, b);
     fpu_save(c);
     k->phase = CHECK_OFF;
 }
@@ -306,8 +306,11 @@ void check_block(struct cpu *c, struct block *b)
 {
     struct check *k = c->check;
 
+    b = block_ready(c, b);
+    if (!b)
+        return;
     if (c->events) { /* T0 may stop after the first instruction because of them */
-        b->uops[0].fn(begin_t0(c, b), b->uops);
+        start_t0(c, b);
         return;
     }
     fpu_load(c); /* so that the image says which parts are in use as it will afterwards */

@@ -276,6 +276,9 @@ static void run_block(struct cpu *c)
         t1_run(c, b);
         return;
     }
+    b = block_ready(c, b);
+    if (UNLIKELY(!b))
+        return;
     c->stats[STAT_T0_BLOCKS]++;
     c->block = b;
     c->gpr[GPR_RIP] = c->rip;

@@ -10,7 +10,7 @@
 #include "base/util.h"
 #include "cpu/soft/block.h"
 
-#define RUNS_DEFAULT 2
+#define RUNS_DEFAULT 0
 
 static const struct {
     const char *word;

@@ -4,7 +4,7 @@
  * finding out which part of it a fault is in.
  *
  *     t0        interpret only
- *     runs=N    translate what has run N times (0 to 254; 2)
+ *     runs=N    translate what has run N times (0 to 254; 0)
  *     check     run every translated block on both tiers and stop at the first difference
  *     perf-map  name translated blocks in /tmp/perf-PID.map, where perf looks for names
  *     dump=A    print the block at the guest's linear address A, and what is made of it, to

@@ -310,9 +310,16 @@ static uint64_t block_rip(const struct cpu *c, const struct block *b)
 /* T0 goes on at an instruction of a block. */
 static void run_t0(struct cpu *c, struct block *b, unsigned index)
 {
-    c->rip = c->gpr[GPR_RIP] = block_rip(c, b);
-    c->block = b;
-    b->uops[index].fn(c, &b->uops[index]);
+    uint64_t rip = block_rip(c, b);
+    struct block *ready = block_ready(c, b);
+
+    if (!ready) {
+        c->rip = rip + block_offset(b, index);
+        return;
+    }
+    c->rip = c->gpr[GPR_RIP] = rip;
+    c->block = ready;
+    ready->uops[index].fn(c, &ready->uops[index]);
 }
 
 /* Straight on at cpu->rip, if nothing is to be looked at: run address, or 0 for the loop. */
@@ -407,7 +414,7 @@ static void left_by_jump(struct cpu *c, const struct t1_access *a)
 static void left_by_fault(struct cpu *c, const struct t1_access *a)
 {
     struct block *b = a->code->block;
-    uint64_t rip = block_rip(c, b) + b->uops[a->index].at;
+    uint64_t rip = block_rip(c, b) + block_offset(b, a->index);
 
     run_t0(c, b, a->index);
     if ((has_fault(c) && c->rip == rip) || !is_canonical48(c->gpr[X86_RSP]))

@@ -222,7 +222,7 @@ struct t1_ctx {
     struct t1_loop loop;
     unsigned cold_count;
     struct t1_cold cold[T1_COLD_MAX];
-    struct x86_insn insns[BLOCK_UOPS];
+    const struct x86_insn *insns;
     uint16_t at[BLOCK_UOPS + 1]; /* from the block's start */
     bool live[BLOCK_UOPS + 1];   /* the flags before instruction i matter */
 };

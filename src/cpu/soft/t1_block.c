@@ -230,13 +230,17 @@ static void put_call(struct t1_ctx *x)
     x->t->data_used = (uint32_t)align_up(x->t->data_used, 64);
     struct t1_call *call = t1_record(x, sizeof(*call));
 
+    if (!uop_build(x->c, &x->insns[x->i], &call->uops[0], x->at[x->i])) {
+        x->c->thunks_full = x->overflow = true;
+        return;
+    }
+    call->uops[1] = t1_stop;
     if (x->flags == F_HOST)
         t1_put_save(x);
     put_mov_imm(&x->e, H_R15, (uint64_t)call);
     put_jmp(&x->e, x->t->stubs[T1_STUB_CALL]);
-    *call = (struct t1_call){.uops = {x->b->uops[x->i], t1_stop},
-                             .code = x->code,
-                             .back = x->insns[x->i].info->attrs & ATTR_END ? 0 : emit_run(&x->e)};
+    call->code = x->code;
+    call->back = x->insns[x->i].info->attrs & ATTR_END ? 0 : emit_run(&x->e);
     x->flags = F_ENV; /* it may have changed them there */
     x->fpu_known = false;
     x->share_base = X86_NO_REG;
@@ -244,22 +248,17 @@ static void put_call(struct t1_ctx *x)
 
 /* ---- the block ---- */
 
-/* The block's instructions once more; false: its bytes are no longer what they were. */
+/* The block's instructions; false: its bytes are no longer what they were. */
 static bool decode(struct t1_ctx *x)
 {
     const struct block *b = x->b;
-    struct x86_decode_env env = {
-        .code = x->code64 ? X86_CODE64 : X86_CODE32,
-        .features = &x->c->soft->model.features,
-    };
-    uint8_t buf[16];
-    const uint8_t *bytes = block_bytes(x->c, b, buf);
     unsigned at = 0;
 
+    x->insns = block_decode(x->c, b);
+    if (!x->insns)
+        return false;
     for (x->count = 0; x->count < b->count; x->count++) {
-        struct x86_insn *in = &x->insns[x->count];
-        if (at >= b->len || x86_decode(&env, bytes + at, b->len - at, in) != X86_DECODE_OK)
-            return false;
+        const struct x86_insn *in = &x->insns[x->count];
         /* Lockstep cannot compare what is random. */
         if (x->c->check &&
             (in->info->feature == X86_FEAT_RDRAND || in->info->feature == X86_FEAT_RDSEED))
@@ -268,7 +267,7 @@ static bool decode(struct t1_ctx *x)
         at += in->len;
     }
     x->at[x->count] = (uint16_t)at;
-    return at == b->len;
+    return true;
 }
 
 /* The block as the guest has it, and as the host runs it, for whoever asked. */

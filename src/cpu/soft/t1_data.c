@@ -143,7 +143,7 @@ static bool data(struct t1_ctx *x, const struct x86_insn *in)
     bool high = false, extra = false;
     int32_t step;
 
-    if (x->b->uops[x->i].fn == x_fault || (info->attrs & ATTR_VM && in->mem) ||
+    if (uop_refuses(x->c, in) || (info->attrs & ATTR_VM && in->mem) ||
         info->rm.kind == K_X87)
         return false;
     if (info->reg.kind == K_GPR)

@@ -52,7 +52,7 @@ static bool is_plain(struct t1_ctx *x, const struct x86_insn *in)
     default:
         return false;
     }
-    if (x->b->uops[x->i].fn == x_fault || info->rm.kind == K_X87 || t1_names_spare(in) ||
+    if (uop_refuses(x->c, in) || info->rm.kind == K_X87 || t1_names_spare(in) ||
         t1_writes(in, X86_RSP))
         return false;
     if (!in->mem)
