@@ -143,8 +143,7 @@ static bool data(struct t1_ctx *x, const struct x86_insn *in)
     bool high = false, extra = false;
     int32_t step;
 
-    if (uop_refuses(x->c, in) || (info->attrs & ATTR_VM && in->mem) ||
-        info->rm.kind == K_X87)
+    if (uop_refuses(x->c, in) || (info->attrs & ATTR_VM && in->mem) || info->rm.kind == K_X87)
         return false;
     if (info->reg.kind == K_GPR)
         find_operand(in, &info->reg, in->reg, &ops[0]);
