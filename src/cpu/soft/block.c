@@ -26,10 +26,11 @@ struct block_cache {
     struct uop scratch_uops[2];
 };
 
+/* What lies close together in a page does so here, in the same lines of the host's caches. */
 static unsigned hash_of(uint64_t ram_offset, uint32_t mode)
 {
-    uint64_t h = (ram_offset ^ (uint64_t)mode << 40) * 0x9e3779b97f4a7c15ULL;
-    return (unsigned)(h >> 40) & (HASH_SLOTS - 1);
+    uint64_t h = (ram_offset >> RAM_PAGE_SHIFT ^ (uint64_t)mode << 40) * 0x9e3779b97f4a7c15ULL;
+    return (unsigned)((h >> 40 << 8) + ((ram_offset & PAGE_MASK) >> 4)) & (HASH_SLOTS - 1);
 }
 
 static void *map_zeroed(uint64_t bytes)
