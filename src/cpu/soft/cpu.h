@@ -116,7 +116,10 @@ enum cpu_stat {
     STAT_T0_BLOCKS, /* run by T0 from their start */
     STAT_T1_RUNS,   /* translated code was entered */
     STAT_EXIT,      /* and left: by enum t1_exit from here on */
-    STAT_EXIT_LAST = STAT_EXIT + 6,
+    STAT_EXIT_LAST = STAT_EXIT + 3,
+    STAT_LINK,       /* jumps that were not aimed at their targets */
+    STAT_JUMP,       /* to what no slot had */
+    STAT_STALE,      /* by slots of blocks without code */
     STAT_FINDS,      /* jump slots filled */
     STAT_BUILT,      /* blocks decoded */
     STAT_TRANSLATED, /* blocks */

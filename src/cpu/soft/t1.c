@@ -137,14 +137,14 @@ static void make_stubs(struct cpu *c)
             put_enter(&e, c);
             break;
         case T1_STUB_LINK:
-            put_exit_stub(&e, c, T1_STUB_LINK, T1_EXIT_LINK);
+            put_question(&e, c, T1_STUB_LINK, (uint64_t)t1_follow_link);
             break;
         case T1_STUB_LOOP:             /* the slot is in r15 */
             PUT(&e, 0x4d, 0x8b, 0x37); /* mov r14, [r15] */
-            put_exit_stub(&e, c, T1_STUB_LOOP, T1_EXIT_LOOP);
+            put_question(&e, c, T1_STUB_LOOP, (uint64_t)t1_follow_slot);
             break;
         case T1_STUB_JUMP:
-            put_exit_stub(&e, c, T1_STUB_JUMP, T1_EXIT_JUMP);
+            put_question(&e, c, T1_STUB_JUMP, (uint64_t)t1_follow_jump);
             break;
         case T1_STUB_SIDE:
             put_exit_stub(&e, c, T1_STUB_SIDE, T1_EXIT_SIDE);
@@ -330,6 +330,8 @@ static uint64_t next_code(struct cpu *c)
     struct block *b = block_find(c);
     if (!b || !b->code || !is_canonical48(c->gpr[X86_RSP]))
         return 0;
+    if (c->t1->pending || c->t1->pending_far)
+        t1_link(c, b);
     c->page = c->rip & ~PAGE_MASK;
     c->poll_mask = cpu_poll_mask(c);
     return b->code->entries[T1_ENTRY_ENV];
@@ -398,17 +400,35 @@ uint64_t t1_call(struct cpu *c, const struct t1_call *call)
     return next_code(c);
 }
 
-static void left_by_jump(struct cpu *c, const struct t1_access *a)
+uint64_t t1_follow_link(struct cpu *c, void *unused, struct t1_link *link)
 {
-    if (is_code64(c) && !is_canonical48(c->t1_a)) {
+    (void)unused;
+    c->stats[STAT_LINK]++;
+    c->rip = c->page + (uint64_t)(int64_t)link->target;
+    c->t1->pending = link;
+    return next_code(c);
+}
+
+uint64_t t1_follow_jump(struct cpu *c, const struct t1_access *a, uint64_t lin)
+{
+    c->stats[STAT_JUMP]++;
+    if (is_code64(c) && !is_canonical48(lin)) {
         /* The jump itself faults: T0 does it again, from the stack pointer it began with. */
         c->gpr[X86_RSP] -= (uint64_t)(int64_t)a->undo;
         run_t0(c, a->code->block, a->index);
-        return;
+        return next_code(c);
     }
-    c->rip = c->t1_a;
-    if (a)
-        c->t1->pending_far = a->far;
+    c->rip = lin;
+    c->t1->pending_far = a->far;
+    return next_code(c);
+}
+
+uint64_t t1_follow_slot(struct cpu *c, struct jump_slot *slot, uint64_t lin)
+{
+    c->stats[STAT_STALE]++;
+    slot->key = 0;
+    c->rip = lin;
+    return next_code(c);
 }
 
 static void left_by_fault(struct cpu *c, const struct t1_access *a)
@@ -430,7 +450,6 @@ void t1_run(struct cpu *c, struct block *b)
     enter_fn *enter = (enter_fn *)c->t1->stubs[T1_STUB_ENTER];
     const struct t1_access *a;
     const struct t1_code *code;
-    struct t1_link *link;
 
     c->page = c->rip & ~PAGE_MASK;
     c->poll_mask = cpu_poll_mask(c);
@@ -440,19 +459,6 @@ void t1_run(struct cpu *c, struct block *b)
     cpu_place(c, IN_T0);
     c->stats[STAT_EXIT + why]++;
     switch (why) {
-    case T1_EXIT_LINK:
-        link = (struct t1_link *)c->t1_a;
-        c->rip = c->page + (uint64_t)(int64_t)link->target;
-        c->t1->pending = link;
-        break;
-    case T1_EXIT_LOOP:
-        /* What led here is out of date. */
-        ((struct jump_slot *)c->t1_b)->key = 0;
-        c->rip = c->t1_a;
-        break;
-    case T1_EXIT_JUMP:
-        left_by_jump(c, (const struct t1_access *)c->t1_b);
-        break;
     case T1_EXIT_SIDE:
         a = (const struct t1_access *)c->t1_b;
         run_t0(c, a->code->block, a->index);

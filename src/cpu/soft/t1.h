@@ -87,9 +87,9 @@ struct t1_code {
 /* Code that is made once: the way in, and the ways out, for which r14 and r15 say more. */
 enum t1_stub {
     T1_STUB_ENTER, /* unsigned (struct cpu *, uint64_t run_address) */
-    T1_STUB_LINK,
-    T1_STUB_JUMP,
-    T1_STUB_LOOP, /* where slots of blocks without code lead */
+    T1_STUB_LINK,  /* r14: struct t1_link */
+    T1_STUB_JUMP,  /* r14: linear address, r15: struct t1_access */
+    T1_STUB_LOOP,  /* where slots of blocks without code lead; r15: the slot */
     T1_STUB_SIDE,
     T1_STUB_POLL,
     T1_STUB_MISS,  /* r14: linear address, r15: struct t1_access */
@@ -118,12 +118,9 @@ struct t1 {
 
 /* Why translated code came back; in EAX. */
 enum t1_exit {
-    T1_EXIT_LINK,  /* t1_a: struct t1_link */
-    T1_EXIT_JUMP,  /* t1_a: linear target; t1_b: struct t1_access of the jump (index only) */
-    T1_EXIT_LOOP,  /* t1_a: linear target; t1_b: struct jump_slot or t1_far that led here */
     T1_EXIT_SIDE,  /* t1_b: struct t1_access of the instruction T0 goes on with */
     T1_EXIT_POLL,  /* t1_b: struct t1_code at whose begin it stopped */
-    T1_EXIT_DONE,  /* T0 has run on; cpu->rip is set */
+    T1_EXIT_DONE,  /* cpu->rip is set, and something is to be looked at */
     T1_EXIT_FAULT, /* the host's processor refused; t1_b: struct t1_access */
 };
 
@@ -144,6 +141,14 @@ void t1_run(struct cpu *c, struct block *b);
 uint64_t t1_miss(struct cpu *c, const struct t1_access *access, uint64_t lin);
 /* For code: T0 does one instruction. Where to go on, or 0 to leave. */
 uint64_t t1_call(struct cpu *c, const struct t1_call *call);
+/*
+ * For code: a jump that is not aimed at its target; one by a slot whose block has no code now, or
+ * a struct t1_far, which begins as a slot does; one to a linear address that no slot has. Where to
+ * go on, or 0 to leave.
+ */
+uint64_t t1_follow_link(struct cpu *c, void *unused, struct t1_link *link);
+uint64_t t1_follow_slot(struct cpu *c, struct jump_slot *slot, uint64_t lin);
+uint64_t t1_follow_jump(struct cpu *c, const struct t1_access *jump, uint64_t lin);
 /* Where a jump slot of a block leads. */
 uint64_t t1_slot_code(const struct cpu *c, const struct block *b);
 /* It does not lead anywhere known: something came between. */
