@@ -245,28 +245,12 @@ static bool between(struct cpu *c, enum vcpu_exit *ret_exit)
     return true;
 }
 
-/* A block that runs again and again is worth translating. */
-static bool may_translate(struct cpu *c, struct block *b)
-{
-    if (b->runs == RUNS_NEVER || b->runs++ < c->soft->options.runs)
-        return false;
-    enum cpu_place from = cpu_place(c, IN_TRANSLATOR);
-    bool done = t1_translate(c, b);
-    cpu_place(c, from);
-    if (done) {
-        jump_slot(c, c->rip)->code = t1_slot_code(c, b);
-        return true;
-    }
-    b->runs = RUNS_NEVER;
-    return false;
-}
-
 static void run_block(struct cpu *c)
 {
     struct block *b = block_find(c);
     if (UNLIKELY(!b))
         return;
-    if ((b->code || may_translate(c, b)) && LIKELY(is_canonical48(c->gpr[X86_RSP]))) {
+    if (t1_ready(c, b) && LIKELY(is_canonical48(c->gpr[X86_RSP]))) {
         if (UNLIKELY(c->check != NULL)) {
             check_block(c, b);
             return;

@@ -123,18 +123,28 @@ static void put_fpu(struct emit *e, const struct cpu *c)
     PUT(e, 0x41, 0xff, 0xe7); /* jmp r15 */
 }
 
+static void put_align(struct emit *e, unsigned filler)
+{
+    while (emit_run(e) & 63)
+        put8(e, filler);
+}
+
 static void make_stubs(struct cpu *c)
 {
     struct t1 *t = c->t1;
     struct emit e = {.at = t->rw, .end = t->rw + BLOCK_ROOM, .run = t->rx - t->rw};
 
     for (unsigned i = 0; i < T1_STUBS; i++) {
-        while (emit_run(&e) & 63)
-            put8(&e, 0xcc);
+        put_align(&e, 0xcc);
         t->stubs[i] = emit_run(&e);
         switch ((enum t1_stub)i) {
         case T1_STUB_ENTER:
             put_enter(&e, c);
+            break;
+        case T1_STUB_LINK_SAVE:
+        case T1_STUB_SIDE_SAVE:
+            t1_put_save(&e, c); /* and on into the next stub */
+            put_align(&e, 0x90);
             break;
         case T1_STUB_LINK:
             put_question(&e, c, T1_STUB_LINK, (uint64_t)t1_follow_link);
@@ -302,6 +312,22 @@ uint64_t t1_slot_code(const struct cpu *c, const struct block *b)
 
 /* ---- running ---- */
 
+bool t1_ready(struct cpu *c, struct block *b)
+{
+    if (LIKELY(b->code != NULL))
+        return true;
+    if (b->runs == RUNS_NEVER || b->runs++ < c->soft->options.runs)
+        return false;
+    enum cpu_place from = cpu_place(c, IN_TRANSLATOR);
+    bool done = t1_translate(c, b);
+    cpu_place(c, from);
+    if (done)
+        jump_slot(c, c->rip)->code = t1_slot_code(c, b);
+    else
+        b->runs = RUNS_NEVER;
+    return done;
+}
+
 static uint64_t block_rip(const struct cpu *c, const struct block *b)
 {
     return c->page + (b->ram_offset & PAGE_MASK);
@@ -328,7 +354,7 @@ static uint64_t next_code(struct cpu *c)
     if (c->events | cpu_wanted(c) | c->activity || c->check || c->mode & MODE_SINGLE)
         return 0;
     struct block *b = block_find(c);
-    if (!b || !b->code || !is_canonical48(c->gpr[X86_RSP]))
+    if (!b || !t1_ready(c, b) || !is_canonical48(c->gpr[X86_RSP]))
         return 0;
     if (c->t1->pending || c->t1->pending_far)
         t1_link(c, b);
@@ -400,9 +426,8 @@ uint64_t t1_call(struct cpu *c, const struct t1_call *call)
     return next_code(c);
 }
 
-uint64_t t1_follow_link(struct cpu *c, void *unused, struct t1_link *link)
+uint64_t t1_follow_link(struct cpu *c, struct t1_link *link)
 {
-    (void)unused;
     c->stats[STAT_LINK]++;
     c->rip = c->page + (uint64_t)(int64_t)link->target;
     c->t1->pending = link;
@@ -515,7 +540,7 @@ bool t1_signal(struct cpu *c, int number, void *context)
     if (!code)
         return false;
     if (code->link) {
-        regs[REG_R14] = (greg_t)(uint64_t)code->link;
+        regs[REG_R15] = (greg_t)(uint64_t)code->link;
         regs[REG_RIP] = (greg_t)t->tails[T1_STUB_LINK];
         return true;
     }

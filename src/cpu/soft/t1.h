@@ -86,11 +86,13 @@ struct t1_code {
 
 /* Code that is made once: the way in, and the ways out, for which r14 and r15 say more. */
 enum t1_stub {
-    T1_STUB_ENTER, /* unsigned (struct cpu *, uint64_t run_address) */
-    T1_STUB_LINK,  /* r14: struct t1_link */
-    T1_STUB_JUMP,  /* r14: linear address, r15: struct t1_access */
-    T1_STUB_LOOP,  /* where slots of blocks without code lead; r15: the slot */
-    T1_STUB_SIDE,
+    T1_STUB_ENTER,     /* unsigned (struct cpu *, uint64_t run_address) */
+    T1_STUB_LINK_SAVE, /* the flags are in EFLAGS; as T1_STUB_LINK else */
+    T1_STUB_LINK,      /* r15: struct t1_link */
+    T1_STUB_JUMP,      /* r14: linear address, r15: struct t1_access */
+    T1_STUB_LOOP,      /* where slots of blocks without code lead; r15: the slot */
+    T1_STUB_SIDE_SAVE, /* the same for T1_STUB_SIDE */
+    T1_STUB_SIDE,      /* r15: struct t1_access */
     T1_STUB_POLL,
     T1_STUB_MISS,  /* r14: linear address, r15: struct t1_access */
     T1_STUB_CALL,  /* r15: struct t1_call */
@@ -132,6 +134,8 @@ void t1_reset(struct cpu *c);
 
 /* Translate a block; false when there is no room (flush) or nothing in it to translate. */
 bool t1_translate(struct cpu *c, struct block *b);
+/* Has the block at cpu->rip code? A block that runs again and again is worth translating. */
+bool t1_ready(struct cpu *c, struct block *b);
 /* The block dies: nothing may jump to it any more. */
 void t1_forget(struct cpu *c, struct block *b);
 
@@ -146,7 +150,7 @@ uint64_t t1_call(struct cpu *c, const struct t1_call *call);
  * a struct t1_far, which begins as a slot does; one to a linear address that no slot has. Where to
  * go on, or 0 to leave.
  */
-uint64_t t1_follow_link(struct cpu *c, void *unused, struct t1_link *link);
+uint64_t t1_follow_link(struct cpu *c, struct t1_link *link);
 uint64_t t1_follow_slot(struct cpu *c, struct jump_slot *slot, uint64_t lin);
 uint64_t t1_follow_jump(struct cpu *c, const struct t1_access *jump, uint64_t lin);
 /* Where a jump slot of a block leads. */
@@ -248,7 +252,7 @@ struct t1_access *t1_access_record(struct t1_ctx *x);
 /* Flags: make them be in EFLAGS; keep them while something overwrites EFLAGS (t1_flow.c). */
 void t1_want_flags(struct t1_ctx *x);
 void t1_keep_flags(struct t1_ctx *x);
-void t1_put_save(struct t1_ctx *x);
+void t1_put_save(struct emit *e, const struct cpu *c); /* uses r14 */
 void t1_put_restore(struct t1_ctx *x);
 
 /*

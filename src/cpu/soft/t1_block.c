@@ -145,7 +145,7 @@ static void put_entries(struct t1_ctx *x)
 
     if (in_env) {
         entries[T1_ENTRY_FLAGS] = emit_run(e);
-        t1_put_save(x);
+        t1_put_save(&x->e, x->c);
         body = put_jmp(e, 0);
     }
     entries[T1_ENTRY_JUMP] = emit_run(e);
@@ -155,7 +155,7 @@ static void put_entries(struct t1_ctx *x)
     if (x->live[0]) {
         over = put_jmp(e, 0);
         entries[T1_POLL_FLAGS] = emit_run(e);
-        t1_put_save(x);
+        t1_put_save(&x->e, x->c);
         patch_rel32(over, e->run, emit_run(e));
     }
     entries[T1_POLL_ENV] = emit_run(e);
@@ -185,29 +185,25 @@ static void put_cold(struct t1_ctx *x, const struct t1_cold *cold)
     switch ((enum t1_cold_kind)cold->kind) {
     case COLD_MISS:
         t1_put_lea(x, &cold->ea, true);
-        put_mov_imm(e, H_R15, (uint64_t)cold->record);
+        put_lea_near(e, H_R15, (uint64_t)cold->record);
         put_jmp(e, x->t->stubs[T1_STUB_MISS]);
         break;
     case COLD_SIDE:
-        if (cold->save_flags)
-            t1_put_save(x);
-        put_mov_imm(e, H_R15, (uint64_t)cold->record);
-        put_jmp(e, x->t->stubs[T1_STUB_SIDE]);
+        put_lea_near(e, H_R15, (uint64_t)cold->record);
+        put_jmp(e, x->t->stubs[cold->save_flags ? T1_STUB_SIDE_SAVE : T1_STUB_SIDE]);
         break;
     case COLD_POLL:
-        put_mov_imm(e, H_R15, (uint64_t)cold->record);
+        put_lea_near(e, H_R15, (uint64_t)cold->record);
         put_jmp(e, x->t->stubs[T1_STUB_POLL]);
         break;
     case COLD_FPU:
-        put_mov_imm(e, H_R15, cold->back);
+        put_lea_near(e, H_R15, cold->back);
         put_jmp(e, x->t->stubs[T1_STUB_FPU]);
         break;
     case COLD_LINK:
         ((struct t1_link *)cold->record)->stub = emit_run(e);
-        if (cold->save_flags)
-            t1_put_save(x);
-        put_mov_imm(e, H_R14, (uint64_t)cold->record);
-        put_jmp(e, x->t->stubs[T1_STUB_LINK]);
+        put_lea_near(e, H_R15, (uint64_t)cold->record);
+        put_jmp(e, x->t->stubs[cold->save_flags ? T1_STUB_LINK_SAVE : T1_STUB_LINK]);
         break;
     case COLD_JUMP:
         t1_put_far_branch(x, cold);
@@ -236,8 +232,8 @@ static void put_call(struct t1_ctx *x)
     }
     call->uops[1] = t1_stop;
     if (x->flags == F_HOST)
-        t1_put_save(x);
-    put_mov_imm(&x->e, H_R15, (uint64_t)call);
+        t1_put_save(&x->e, x->c);
+    put_lea_near(&x->e, H_R15, (uint64_t)call);
     put_jmp(&x->e, x->t->stubs[T1_STUB_CALL]);
     call->code = x->code;
     call->back = x->insns[x->i].info->attrs & ATTR_END ? 0 : emit_run(&x->e);

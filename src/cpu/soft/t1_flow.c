@@ -13,14 +13,13 @@ _Static_assert(sizeof(struct jump_slot) == 1 << SLOT_SHIFT, "the index is shifte
 
 /* ---- flags ---- */
 
-/* r14 is used for a moment. */
-void t1_put_save(struct t1_ctx *x)
+void t1_put_save(struct emit *e, const struct cpu *c)
 {
-    struct host_mem aflags = CPU_FIELD(x, aflags);
-    put_op_reg(&x->e, 0x8b, true, H_R14, H_RAX);
-    PUT(&x->e, 0x9f, 0x0f, 0x90, 0xc0, 0x66); /* lahf; seto al; mov [aflags], ax */
-    put_op_mem(&x->e, 0x89, false, H_RAX, &aflags);
-    put_op_reg(&x->e, 0x8b, true, H_RAX, H_R14);
+    struct host_mem aflags = cpu_mem(c, offsetof(struct cpu, aflags));
+    put_op_reg(e, 0x8b, true, H_R14, H_RAX);
+    PUT(e, 0x9f, 0x0f, 0x90, 0xc0, 0x66); /* lahf; seto al; mov [aflags], ax */
+    put_op_mem(e, 0x89, false, H_RAX, &aflags);
+    put_op_reg(e, 0x8b, true, H_RAX, H_R14);
 }
 
 void t1_put_restore(struct t1_ctx *x)
@@ -47,7 +46,7 @@ void t1_keep_flags(struct t1_ctx *x)
         return;
     }
     if (x->flags == F_HOST)
-        t1_put_save(x);
+        t1_put_save(&x->e, x->c);
     x->flags = F_ENV;
 }
 
@@ -56,7 +55,7 @@ static void flags_to_env(struct t1_ctx *x)
 {
     if (x->flags != F_HOST)
         return;
-    t1_put_save(x);
+    t1_put_save(&x->e, x->c);
     x->flags = F_BOTH;
 }
 
@@ -129,7 +128,7 @@ static void put_lookup(struct t1_ctx *x, int32_t undo)
     slot.disp = offsetof(struct jump_slot, lin);
     put_op_mem(e, 0x8b, true, H_R14, &slot);
     patch_rel32(other, e->run, emit_run(e));
-    put_mov_imm(e, H_R15, (uint64_t)a);
+    put_lea_near(e, H_R15, (uint64_t)a);
     put_jmp(e, x->t->stubs[T1_STUB_JUMP]);
 }
 
@@ -155,7 +154,7 @@ static void put_far(struct t1_ctx *x, int64_t target)
     put_op_mem(e, 0x8b, true, H_R14, &cell);
     patch_rel32(other, e->run, emit_run(e));
     a->far = far;
-    put_mov_imm(e, H_R15, (uint64_t)a);
+    put_lea_near(e, H_R15, (uint64_t)a);
     put_jmp(e, x->t->stubs[T1_STUB_JUMP]);
 }
 
@@ -179,7 +178,7 @@ void t1_put_jump(struct t1_ctx *x, int32_t undo)
 void t1_put_far_branch(struct t1_ctx *x, const struct t1_cold *cold)
 {
     if (cold->save_flags)
-        t1_put_save(x);
+        t1_put_save(&x->e, x->c);
     put_far(x, cold->target);
 }
 
