@@ -149,6 +149,13 @@ static void make_stubs(struct cpu *c)
         case T1_STUB_LINK:
             put_question(&e, c, T1_STUB_LINK, (uint64_t)t1_follow_link);
             break;
+        case T1_STUB_FAR_STALE:
+            PUT(&e, 0x4d, 0x8b, 0x37); /* mov r14, [r15]; and on into the next stub */
+            put_align(&e, 0x90);
+            break;
+        case T1_STUB_FAR:
+            put_question(&e, c, T1_STUB_FAR, (uint64_t)t1_follow_far);
+            break;
         case T1_STUB_LOOP:             /* the slot is in r15 */
             PUT(&e, 0x4d, 0x8b, 0x37); /* mov r14, [r15] */
             put_question(&e, c, T1_STUB_LOOP, (uint64_t)t1_follow_slot);
@@ -444,8 +451,13 @@ uint64_t t1_follow_jump(struct cpu *c, const struct t1_access *a, uint64_t lin)
         return next_code(c);
     }
     c->rip = lin;
-    c->t1->pending_far = a->far;
     return next_code(c);
+}
+
+uint64_t t1_follow_far(struct cpu *c, struct t1_far *far, uint64_t lin)
+{
+    c->t1->pending_far = far;
+    return t1_follow_jump(c, &far->jump, lin);
 }
 
 uint64_t t1_follow_slot(struct cpu *c, struct jump_slot *slot, uint64_t lin)

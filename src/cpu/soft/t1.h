@@ -43,23 +43,23 @@ struct t1_link {
     bool save_flags; /* they are in EFLAGS, and not in cpu->aflags */
 };
 
-/* A jump to another page: good for one linear address, as a jump slot is, whose head it has. */
-struct t1_far {
-    uint64_t lin, key;
-    uint8_t *patch; /* displacement of the jump, writable */
-};
-
 /* A memory access of a block, for when it misses; or a jump. */
 struct t1_access {
     const struct t1_code *code;
-    struct t1_far *far; /* NULL: none to be aimed */
-    uint64_t retry;     /* run address */
-    uint16_t index;     /* of the instruction */
+    uint64_t retry; /* run address */
+    uint16_t index; /* of the instruction */
     uint16_t size;
     bool write;     /* what the check asks for */
     bool own_write; /* what this instruction does */
     bool shared;    /* the check is for others too */
     int32_t undo;   /* a jump: what RSP has moved by */
+};
+
+/* A jump to another page: good for one linear address, as a jump slot is, whose head it has. */
+struct t1_far {
+    uint64_t lin, key;
+    uint8_t *patch; /* displacement of the jump, writable */
+    struct t1_access jump;
 };
 
 /* An instruction that T0 does in the middle of a block. */
@@ -90,6 +90,8 @@ enum t1_stub {
     T1_STUB_LINK_SAVE, /* the flags are in EFLAGS; as T1_STUB_LINK else */
     T1_STUB_LINK,      /* r15: struct t1_link */
     T1_STUB_JUMP,      /* r14: linear address, r15: struct t1_access */
+    T1_STUB_FAR_STALE, /* r15: struct t1_far whose address it was */
+    T1_STUB_FAR,       /* r14: linear address, r15: struct t1_far */
     T1_STUB_LOOP,      /* where slots of blocks without code lead; r15: the slot */
     T1_STUB_SIDE_SAVE, /* the same for T1_STUB_SIDE */
     T1_STUB_SIDE,      /* r15: struct t1_access */
@@ -152,6 +154,7 @@ uint64_t t1_call(struct cpu *c, const struct t1_call *call);
  */
 uint64_t t1_follow_link(struct cpu *c, struct t1_link *link);
 uint64_t t1_follow_slot(struct cpu *c, struct jump_slot *slot, uint64_t lin);
+uint64_t t1_follow_far(struct cpu *c, struct t1_far *far, uint64_t lin);
 uint64_t t1_follow_jump(struct cpu *c, const struct t1_access *jump, uint64_t lin);
 /* Where a jump slot of a block leads. */
 uint64_t t1_slot_code(const struct cpu *c, const struct block *b);

@@ -137,25 +137,18 @@ static void put_far(struct t1_ctx *x, int64_t target)
 {
     struct emit *e = &x->e;
     struct host_mem key = CPU_FIELD(x, jump_key), cell = {H_R15, H_NONE, 0, 0};
-    struct t1_access *a = t1_access_record(x);
     struct t1_far *far = t1_record(x, sizeof(*far));
 
     put_page_address(x, target);
     put_lea_near(e, H_R15, (uint64_t)far);
     put_op_mem(e, 0x3b, true, H_R14, &cell);
-    uint8_t *other = put_jcc(e, CC_NE, 0);
+    put_jcc(e, CC_NE, x->t->stubs[T1_STUB_FAR]);
     put_op_mem(e, 0x8b, true, H_R14, &key);
     cell.disp = offsetof(struct t1_far, key);
     put_op_mem(e, 0x3b, true, H_R14, &cell);
-    uint8_t *stale = put_jcc(e, CC_NE, 0);
-    *far = (struct t1_far){.patch = put_jmp(e, 0)};
-    patch_rel32(stale, e->run, emit_run(e));
-    cell.disp = offsetof(struct t1_far, lin);
-    put_op_mem(e, 0x8b, true, H_R14, &cell);
-    patch_rel32(other, e->run, emit_run(e));
-    a->far = far;
-    put_lea_near(e, H_R15, (uint64_t)a);
-    put_jmp(e, x->t->stubs[T1_STUB_JUMP]);
+    put_jcc(e, CC_NE, x->t->stubs[T1_STUB_FAR_STALE]);
+    *far =
+        (struct t1_far){.patch = put_jmp(e, 0), .jump = {.code = x->code, .index = (uint16_t)x->i}};
 }
 
 void t1_put_exit(struct t1_ctx *x, int64_t target)
