@@ -37,6 +37,7 @@ bench:
 	@tools/install-deps build run bench
 	@tools/build release $(PROGRAMS)
 	@tools/bench $(if $(QUICK),--quick)
+	@tools/bench-debian $(if $(QUICK),--rounds 1)
 	@tools/bench-disk $(if $(QUICK),--quick)
 	@tools/bench-save $(if $(QUICK),--rounds 1 --memory 512)
 
