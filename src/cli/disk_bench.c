@@ -84,27 +84,36 @@ static int prepare(struct bench *b, uint8_t **ret_buffers, struct error *err)
     return 0;
 }
 
-static void report(const struct bench *b, double seconds)
+static double since(const struct timespec *begin)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)(now.tv_sec - begin->tv_sec) + (double)(now.tv_nsec - begin->tv_nsec) / 1e9;
+}
+
+static void report(const struct bench *b, double open_seconds, double seconds)
 {
     double rate = seconds > 0 ? (double)b->finished / seconds : 0;
     double mib = rate * (double)b->size_bytes / (double)MIB(1);
     if (b->json)
-        printf("{\"seconds\": %.4f, \"requests\": %llu, \"per-second\": %.0f, \"mib-per-second\": "
-               "%.1f}\n",
-               seconds, (unsigned long long)b->finished, rate, mib);
+        printf("{\"open-seconds\": %.6f, \"seconds\": %.4f, \"requests\": %llu, \"per-second\": "
+               "%.0f, \"mib-per-second\": %.1f}\n",
+               open_seconds, seconds, (unsigned long long)b->finished, rate, mib);
     else
-        printf("%llu requests in %.3f s: %.0f a second, %.1f MiB/s\n",
-               (unsigned long long)b->finished, seconds, rate, mib);
+        printf("opened in %.2f ms; %llu requests in %.3f s: %.0f a second, %.1f MiB/s\n",
+               open_seconds * 1e3, (unsigned long long)b->finished, seconds, rate, mib);
 }
 
 static int run(struct bench *b, struct error *err)
 {
     struct blk_options options = {.readonly = !b->write};
     AUTO_FREE uint8_t *buffers = NULL;
-    struct timespec begin, end;
+    struct timespec begin;
+    clock_gettime(CLOCK_MONOTONIC, &begin);
     int r = blk_open_with(b->path, &options, &b->blk, err);
     if (r < 0)
         return r;
+    double open_seconds = since(&begin);
     r = prepare(b, &buffers, err);
     if (r == 0) {
         clock_gettime(CLOCK_MONOTONIC, &begin);
@@ -114,13 +123,12 @@ static int run(struct bench *b, struct error *err)
         blk_unplug(b->blk);
         while (b->blk->in_flight)
             blk_wait(b->blk);
-        clock_gettime(CLOCK_MONOTONIC, &end);
+        double seconds = since(&begin);
         r = b->result;
         if (r < 0)
             error_set(err, r, "%s: a request failed: %s", b->path, strerror(-r));
         else
-            report(b, (double)(end.tv_sec - begin.tv_sec) +
-                          (double)(end.tv_nsec - begin.tv_nsec) / 1e9);
+            report(b, open_seconds, seconds);
     }
     blk_close(b->blk);
     free(b->slots);
