@@ -149,6 +149,12 @@ static void block_over(struct ide_drive *d)
     }
 }
 
+void ide_block_moved(struct ide_drive *d)
+{
+    d->pos = d->end;
+    block_over(d);
+}
+
 static uint32_t data_read(struct ide_drive *d, unsigned size)
 {
     uint32_t v = 0;

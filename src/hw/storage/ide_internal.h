@@ -123,6 +123,8 @@ void ide_signature(struct ide_drive *d);
 void ide_pio_in(struct ide_drive *d, uint32_t bytes, uint32_t block_bytes);
 /* Let the host write buf[0, bytes); irq: tell it so. */
 void ide_pio_out(struct ide_drive *d, uint32_t bytes, uint32_t block_bytes, bool irq);
+/* The block buf[pos, end) has been read or filled by other means than the data register. */
+void ide_block_moved(struct ide_drive *d);
 /* Transfer bytes between guest memory and the disk at byte d->lba × sector, or buf. */
 void ide_dma(struct ide_drive *d, uint32_t bytes, bool write, bool with_buf);
 /* Start a request at the disk; BSY until done(d, result). With iov NULL: no data. */
