@@ -424,6 +424,7 @@ int virtio_pci_init(struct virtio *v, const struct virtio_env *env, const char *
                              : v->ops->id == 3 ? 0x1003
                              : v->ops->id == 4 ? 0x1005
                              : v->ops->id == 5 ? 0x1002
+                             : v->ops->id == 8 ? 0x1004
                                                : 0x1000),
         .subsys_vendor = PCI_VENDOR,
         .subsys = v->ops->id,

@@ -26,6 +26,7 @@
 #include "hw/nic/e1000.h"
 #include "hw/nic/rtl8139.h"
 #include "hw/serial/ns16550.h"
+#include "hw/storage/ahci.h"
 #include "hw/storage/fdc.h"
 #include "hw/storage/i8237.h"
 #include "hw/storage/ide_pci.h"
@@ -37,6 +38,7 @@
 #include "hw/virtio/virtio_console.h"
 #include "hw/virtio/virtio_net.h"
 #include "hw/virtio/virtio_rng.h"
+#include "hw/virtio/virtio_scsi.h"
 #include "hwtest.h"
 #include "memdisk.h"
 
@@ -294,6 +296,26 @@ static void *make_ide_pci(struct world *w)
                                                {.kind = IDE_CD, .blk = &w->disk->blk}};
     struct ide_pci *dev;
     assert_int_equal(ide_pci_new(&env, drives, &dev), 0);
+    return dev;
+}
+
+#define AHCI_DEVFN PCI_DEVFN(5, 0)
+static void *make_ahci(struct world *w)
+{
+    const struct ahci_env env = {.pci = w->pci, .devfn = AHCI_DEVFN};
+    const struct ide_drive_config drives[AHCI_PORTS] = {{.kind = IDE_DISK, .blk = new_disk(w)},
+                                                        {.kind = IDE_CD, .blk = &w->disk->blk}};
+    struct ahci *dev;
+    assert_int_equal(ahci_new(&env, drives, &dev), 0);
+    return dev;
+}
+
+static void *make_virtio_scsi(struct world *w)
+{
+    const struct virtio_scsi_env env = {.virtio = VIRTIO_ENV, .queues = 2};
+    struct virtio_scsi *dev;
+    assert_int_equal(virtio_scsi_new(&env, &dev), 0);
+    assert_int_equal(virtio_scsi_plug(dev, 1, new_disk(w), "abc"), 0);
     return dev;
 }
 
@@ -581,6 +603,15 @@ static const struct row rows[] = {
      .make = make_virtio_blk,
      .devfn = PCI_DEVFN(4, 0),
      .stir = stir_virtio},
+    {.ops = &virtio_scsi_dev_ops,
+     .make = make_virtio_scsi,
+     .devfn = PCI_DEVFN(4, 0),
+     .stir = stir_virtio},
+    {.ops = &ahci_dev_ops,
+     .make = make_ahci,
+     .devfn = AHCI_DEVFN,
+     .stir = stir_disk,
+     .battery = true /* the tray of the CD drive */},
     {.ops = &virtio_console_dev_ops,
      .make = make_virtio_console,
      .devfn = PCI_DEVFN(4, 0),
