@@ -23,7 +23,7 @@
 #define MACHINE_MEMORY_MIN MIB(1)
 #define MACHINE_MEMORY_MAX GIB(512)
 
-enum machine_bus { MACHINE_BUS_IDE, MACHINE_BUS_VIRTIO };
+enum machine_bus { MACHINE_BUS_IDE, MACHINE_BUS_VIRTIO, MACHINE_BUS_SATA, MACHINE_BUS_SCSI };
 enum machine_boot {
     MACHINE_BOOT_DISK,
     MACHINE_BOOT_CDROM,
@@ -58,6 +58,8 @@ struct machine_config {
     const char *parents[MACHINE_PARENTS_MAX + 1]; /* folders for disks' parents; ends with NULL */
     enum undo undo;                               /* of all writable disks; they are VHDs then */
     const char *cdrom, *floppy;
+    bool cdrom_sata; /* the CD drive is on the SATA controller */
+    bool sata, scsi; /* have these controllers, though no disk is on them yet */
     enum machine_boot boot;
     struct machine_net nets[MACHINE_NETS_MAX];
     unsigned net_count;
@@ -190,6 +192,23 @@ int machine_set_undo(struct machine *m, enum undo undo, struct error *err);
  */
 int machine_eject(struct machine *m, const char *drive, bool force, struct error *err);
 int machine_insert(struct machine *m, const char *drive, const char *path, struct error *err);
+
+/*
+ * Plug in a disk, on SCSI or SATA, or pull one out; what the guest has not written by then is lost.
+ * Names are "scsi.0", "sata.2". -ENODEV: there is no such controller, -ENOSPC: nor room; those of
+ * opening an image; all with text.
+ */
+int machine_disk_add(struct machine *m, const struct machine_disk *disk, char ret_name[16],
+                     struct error *err);
+int machine_disk_remove(struct machine *m, const char *name, struct error *err);
+
+struct machine_disk_info {
+    char name[16], path[4096], format[32];
+    uint64_t size_bytes;
+    bool readonly;
+};
+/* The n-th disk. False: there are not so many. */
+bool machine_disk_get(struct machine *m, unsigned n, struct machine_disk_info *ret_info);
 
 /*
  * Adapter n (of net_count): lead its cable to the far end of a network (NULL: nowhere), pull it

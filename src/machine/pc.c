@@ -30,6 +30,7 @@
 #include "hw/irq/ioapic.h"
 #include "hw/irq/lapic.h"
 #include "hw/serial/ns16550.h"
+#include "hw/storage/ahci.h"
 #include "hw/storage/fdc.h"
 #include "hw/storage/i8237.h"
 #include "hw/storage/ide_pci.h"
@@ -40,6 +41,7 @@
 #include "hw/virtio/virtio_blk.h"
 #include "hw/virtio/virtio_console.h"
 #include "hw/virtio/virtio_rng.h"
+#include "hw/virtio/virtio_scsi.h"
 
 #define SLOT_SOUTH_BRIDGE 1
 #define SLOT_VGA 2
@@ -263,9 +265,12 @@ static int make_ide(struct pc *pc, struct error *err)
         .irq = {pc_line(pc, IRQ_FROM_ISA, 14), pc_line(pc, IRQ_FROM_ISA, 15)},
     };
     struct ide_drive_config drives[PC_IDE_DRIVES];
-    int r = drives_ide(pc, drives, err);
+    int r;
 
-    if (r < 0 || (r = ide_pci_new(&env, drives, &pc->ide)) < 0)
+    (void)err;
+    drives_ide(pc, drives);
+    r = ide_pci_new(&env, drives, &pc->ide);
+    if (r < 0)
         return r;
     pc->ide_primary = ide_pci_channel(pc->ide, 0);
     pc->ide_secondary = ide_pci_channel(pc->ide, 1);
@@ -684,6 +689,8 @@ static const struct wire wiring[] = {
      make_virtio_blk_7,
      want_virtio_blk_7,
      {{0}}},
+    {"ahci", &ahci_dev_ops, DEV(ahci), storage_make_ahci, storage_wants_ahci, {{0}}},
+    {"virtio-scsi", &virtio_scsi_dev_ops, DEV(scsi), storage_make_scsi, storage_wants_scsi, {{0}}},
     {"virtio-rng", &virtio_rng_dev_ops, DEV(rng), make_rng, NULL, {{0}}},
     {"virtio-balloon", &virtio_balloon_dev_ops, DEV(balloon), make_balloon, NULL, {{0}}},
     {"virtio-console", &virtio_console_dev_ops, DEV(console), make_console, NULL, {{0}}},

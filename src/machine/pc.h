@@ -11,8 +11,13 @@
 
 #define PC_IRQS 24
 #define PC_REGIONS_MAX 64
-#define PC_ROWS_MAX 56
+#define PC_ROWS_MAX 58
 #define PC_IDE_DRIVES 4
+#define PC_AHCI_SLOT 19
+#define PC_SCSI_SLOT 20
+#define PC_SATA_DISKS 5u
+#define PC_SATA_CD 5u /* its port */
+#define PC_SCSI_DISKS 8u
 #define PC_VIRTIO_BLK_SLOT 4 /* of the first disk; the others follow */
 #define PC_BOOT_PIECES_MAX 32
 #define PC_LINUX_PARTS 5
@@ -51,6 +56,7 @@ struct direct_boot {
 struct pc_disk {
     struct blk *blk;
     enum machine_bus bus;
+    unsigned place; /* on its bus, in order of appearance */
     char *path;     /* of a disk with an undo disk, else NULL */
     bool undo_made; /* just now */
 };
@@ -85,6 +91,8 @@ struct pc {
     struct fw_cfg *fw_cfg;
     struct vga *vga;
     struct virtio_blk *virtio_blk[MACHINE_DISKS_MAX];
+    struct ahci *ahci;
+    struct virtio_scsi *scsi;
     struct virtio_rng *rng;
     struct virtio_balloon *balloon;
     struct virtio_console *console;
@@ -112,7 +120,7 @@ struct pc {
     unsigned disk_count;
     char *parents[MACHINE_PARENTS_MAX + 1];
     struct blk *cdrom, *floppy;
-    unsigned cdrom_position; /* of PC_IDE_DRIVES */
+    bool cdrom_sata;
 };
 
 /* Interrupts (pc_irq.c): where line n leads, and the 8259s' answer to an acknowledge (or -1). */
@@ -134,8 +142,27 @@ void drives_poll(struct pc *pc);
 void drives_retry(struct pc *pc);
 void drives_flush(struct pc *pc);
 int drives_quiesce(struct pc *pc, struct error *err);
-/* The four positions of the IDE channels. -ENOSPC with text when there are too many. */
-int drives_ide(struct pc *pc, struct ide_drive_config *ret_drives, struct error *err);
+/* The four positions of the IDE channels. */
+void drives_ide(struct pc *pc, struct ide_drive_config *ret_drives);
+
+/* A free place on disk->bus. -ENOSPC with text. */
+int drives_place(const struct pc *pc, struct pc_disk *disk, struct error *err);
+/* Open one disk; close it, and do what is wished with its changes. */
+int drives_open_disk(struct pc *pc, const struct machine_disk *what, struct pc_disk *disk,
+                     struct error *err);
+void drives_close_disk(struct pc *pc, struct pc_disk *disk);
+/* "scsi.0" */
+void drives_name(const struct pc_disk *disk, char name[16]);
+/* Media do not change while the machine is saved or restored. -EAGAIN with text. */
+int drives_idle(const struct machine *m, struct error *err);
+
+/* pc_storage.c: controllers whose disks come and go. */
+bool storage_wants_ahci(const struct pc *pc);
+bool storage_wants_scsi(const struct pc *pc);
+int storage_make_ahci(struct pc *pc, struct error *err);
+int storage_make_scsi(struct pc *pc, struct error *err);
+/* The channel whose master is the CD drive. */
+struct ide *storage_cd_channel(const struct pc *pc);
 
 /* The n-th virtio disk's image, NULL: there is none. */
 struct blk *drives_virtio(const struct pc *pc, unsigned n);

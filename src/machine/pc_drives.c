@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Disks, the CD drive and the floppy drive of a PC: which image is where, and media that come and
- * go. The CD drive is the master of the second IDE channel, as guests expect; disks on IDE fill
- * the other three places.
+ * go. The CD drive is the master of the second IDE channel, as guests expect, or on the last port of
+ * the SATA controller; disks on IDE fill the other places.
  */
 #define LOG_ROOM "machine"
 #include "machine/pc.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -33,12 +34,12 @@ static int disk_open(struct pc *pc, const struct machine_disk *what, struct pc_d
                      struct error *err)
 {
     struct blk_options options = {.readonly = what->readonly,
-                                  .parent_folders = pc->config->parents};
+                                  .parent_folders = (const char *const *)pc->parents};
     int r = 0;
 
     if (what->readonly)
         return blk_open_with(what->path, &options, &disk->blk, err);
-    if (pc->config->undo == UNDO_OFF) {
+    if (pc->m->config.undo == UNDO_OFF) {
         r = undo_absent(what->path, err);
         return r < 0 ? r : blk_open_with(what->path, &options, &disk->blk, err);
     }
@@ -51,6 +52,46 @@ static int disk_open(struct pc *pc, const struct machine_disk *what, struct pc_d
         disk->path = NULL;
     }
     return r;
+}
+
+int drives_open_disk(struct pc *pc, const struct machine_disk *what, struct pc_disk *disk,
+                     struct error *err)
+{
+    int r = disk_open(pc, what, disk, err);
+
+    if (r == 0)
+        disk_opened(pc, disk->blk);
+    return r;
+}
+
+static const struct {
+    const char *name;
+    unsigned places;
+} buses[] = {
+    [MACHINE_BUS_IDE] = {"ide", PC_IDE_DRIVES},
+    [MACHINE_BUS_VIRTIO] = {"virtio", MACHINE_DISKS_MAX},
+    [MACHINE_BUS_SATA] = {"sata", PC_SATA_DISKS},
+    [MACHINE_BUS_SCSI] = {"scsi", PC_SCSI_DISKS},
+};
+
+void drives_name(const struct pc_disk *disk, char name[16])
+{
+    snprintf(name, 16, "%s.%u", buses[disk->bus].name, disk->place);
+}
+
+int drives_place(const struct pc *pc, struct pc_disk *disk, struct error *err)
+{
+    bool with_cd = disk->bus == MACHINE_BUS_IDE && !pc->cdrom_sata;
+    uint32_t taken = with_cd ? 1u << CD_POSITION : 0;
+
+    for (unsigned i = 0; i < pc->disk_count; i++)
+        if (pc->disks[i].bus == disk->bus)
+            taken |= 1u << pc->disks[i].place;
+    for (disk->place = 0; disk->place < buses[disk->bus].places; disk->place++)
+        if (!(taken & 1u << disk->place))
+            return 0;
+    return error_set(err, -ENOSPC, "%s has room for %u disks; put the others on another bus",
+                     buses[disk->bus].name, buses[disk->bus].places - with_cd);
 }
 
 static int parents_copy(struct pc *pc)
@@ -66,17 +107,19 @@ int drives_open(struct pc *pc, struct error *err)
     const struct machine_config *config = pc->config;
     int r = parents_copy(pc);
 
+    pc->cdrom_sata = config->cdrom_sata;
     if (r < 0)
         return r;
     for (unsigned i = 0; i < config->disk_count; i++) {
         struct pc_disk *disk = &pc->disks[i];
 
-        r = disk_open(pc, &config->disks[i], disk, err);
+        disk->bus = config->disks[i].bus;
+        r = drives_place(pc, disk, err);
+        if (r == 0)
+            r = drives_open_disk(pc, &config->disks[i], disk, err);
         if (r < 0)
             return error_prefix(err, r, "--disk");
-        disk->bus = config->disks[i].bus;
         pc->disk_count++;
-        disk_opened(pc, disk->blk);
     }
     if (config->cdrom) {
         r = blk_open(config->cdrom, true, &pc->cdrom, err);
@@ -171,39 +214,33 @@ static void disk_undo(struct pc *pc, const struct pc_disk *disk)
         log_error("%s", err.text);
 }
 
+void drives_close_disk(struct pc *pc, struct pc_disk *disk)
+{
+    blk_close(disk->blk);
+    if (disk->path)
+        disk_undo(pc, disk);
+    free(disk->path);
+}
+
 void drives_close(struct pc *pc)
 {
-    while (pc->disk_count) {
-        struct pc_disk *disk = &pc->disks[--pc->disk_count];
-
-        blk_close(disk->blk);
-        if (disk->path)
-            disk_undo(pc, disk);
-        free(disk->path);
-    }
+    while (pc->disk_count)
+        drives_close_disk(pc, &pc->disks[--pc->disk_count]);
     for (unsigned i = 0; pc->parents[i]; i++)
         free(pc->parents[i]);
     pc->cdrom = blk_close(pc->cdrom);
     pc->floppy = blk_close(pc->floppy);
 }
 
-int drives_ide(struct pc *pc, struct ide_drive_config *ret_drives, struct error *err)
+void drives_ide(struct pc *pc, struct ide_drive_config *ret_drives)
 {
-    unsigned position = 0;
-
     memset(ret_drives, 0, PC_IDE_DRIVES * sizeof(*ret_drives));
-    ret_drives[CD_POSITION] = (struct ide_drive_config){.kind = IDE_CD, .blk = pc->cdrom};
-    for (unsigned i = 0; i < pc->disk_count; i++) {
-        if (pc->disks[i].bus != MACHINE_BUS_IDE)
-            continue;
-        position += position == CD_POSITION;
-        if (position >= PC_IDE_DRIVES)
-            return error_set(err, -ENOSPC,
-                             "--disk: IDE has room for three disks; add bus=virtio to the others");
-        ret_drives[position++] =
-            (struct ide_drive_config){.kind = IDE_DISK, .blk = pc->disks[i].blk};
-    }
-    return 0;
+    if (!pc->cdrom_sata)
+        ret_drives[CD_POSITION] = (struct ide_drive_config){.kind = IDE_CD, .blk = pc->cdrom};
+    for (unsigned i = 0; i < pc->disk_count; i++)
+        if (pc->disks[i].bus == MACHINE_BUS_IDE)
+            ret_drives[pc->disks[i].place] =
+                (struct ide_drive_config){.kind = IDE_DISK, .blk = pc->disks[i].blk};
 }
 
 struct blk *drives_virtio(const struct pc *pc, unsigned n)
@@ -216,7 +253,7 @@ struct blk *drives_virtio(const struct pc *pc, unsigned n)
 
 static int cd_eject(struct pc *pc, bool force, struct error *err)
 {
-    int r = ide_eject(pc->ide_secondary, 0, force);
+    int r = ide_eject(storage_cd_channel(pc), 0, force);
 
     if (r == -EBUSY)
         return error_set(err, r,
@@ -255,7 +292,7 @@ int machine_set_undo(struct machine *m, enum undo undo, struct error *err)
 }
 
 /* The file of a saved machine names what is in the drives. */
-static int drives_free(const struct machine *m, struct error *err)
+int drives_idle(const struct machine *m, struct error *err)
 {
     uint64_t done, total;
 
@@ -266,7 +303,7 @@ static int drives_free(const struct machine *m, struct error *err)
 
 int machine_eject(struct machine *m, const char *drive, bool force, struct error *err)
 {
-    int r = drives_free(m, err);
+    int r = drives_idle(m, err);
 
     if (r < 0)
         return r;
@@ -286,7 +323,7 @@ static int cd_insert(struct pc *pc, struct blk *blk, struct error *err)
     int r = cd_eject(pc, false, err);
 
     if (r == 0)
-        r = ide_insert(pc->ide_secondary, 0, blk);
+        r = ide_insert(storage_cd_channel(pc), 0, blk);
     if (r == 0)
         pc->cdrom = blk;
     return r;
@@ -311,7 +348,7 @@ int machine_insert(struct machine *m, const char *drive, const char *path, struc
     struct blk *blk = NULL;
     int r;
 
-    if ((r = drives_free(m, err)) < 0)
+    if ((r = drives_idle(m, err)) < 0)
         return r;
     if (!cd && strcmp(drive, "floppy"))
         return error_set(err, -ENODEV, "there is no removable drive '%s'; use cdrom or floppy",

@@ -132,15 +132,23 @@ static char *path_next(struct paths *p)
 
 static void paths_disks(struct pc *pc, struct paths *p)
 {
-    unsigned ide = 0, virtio = 0;
+    unsigned virtio = 0;
 
     for (unsigned i = 0; i < pc->disk_count; i++) {
-        if (pc->disks[i].bus == MACHINE_BUS_VIRTIO) {
+        unsigned place = pc->disks[i].place;
+
+        switch (pc->disks[i].bus) {
+        case MACHINE_BUS_VIRTIO:
             PATH_ADD(p, "/pci@i0cf8/scsi@%x/disk@0,0", PC_VIRTIO_BLK_SLOT + virtio++);
-        } else {
-            ide += ide == 2; /* the CD drive's place */
-            PATH_ADD(p, "/pci@i0cf8/ide@1,1/drive@%u/disk@%u", ide / 2, ide % 2);
-            ide++;
+            break;
+        case MACHINE_BUS_SATA:
+            PATH_ADD(p, "/pci@i0cf8/*@%x/drive@%u/disk@0", PC_AHCI_SLOT, place);
+            break;
+        case MACHINE_BUS_SCSI:
+            PATH_ADD(p, "/pci@i0cf8/*@%x/*@0/*@%u,0", PC_SCSI_SLOT, place);
+            break;
+        case MACHINE_BUS_IDE:
+            PATH_ADD(p, "/pci@i0cf8/ide@1,1/drive@%u/disk@%u", place / 2, place % 2);
         }
     }
 }
@@ -151,9 +159,11 @@ static void paths_nets(struct pc *pc, struct paths *p)
         PATH_ADD(p, "/pci@i0cf8/ethernet@%x/ethernet-phy@0", pc_nic_slot(n));
 }
 
-static void paths_media(struct paths *p, enum machine_boot what)
+static void paths_media(const struct pc *pc, struct paths *p, enum machine_boot what)
 {
-    if (what == MACHINE_BOOT_CDROM)
+    if (what == MACHINE_BOOT_CDROM && pc->cdrom_sata)
+        PATH_ADD(p, "/pci@i0cf8/*@%x/drive@%u/disk@0", PC_AHCI_SLOT, PC_SATA_CD);
+    else if (what == MACHINE_BOOT_CDROM)
         PATH_ADD(p, "/pci@i0cf8/ide@1,1/drive@1/disk@0");
     if (what == MACHINE_BOOT_FLOPPY)
         PATH_ADD(p, "/pci@i0cf8/isa@1/fdc@03f0/floppy@0");
@@ -168,12 +178,12 @@ static int boot_order(struct pc *pc)
         PATH_ADD(&p, "/rom@genroms/yado-linux.bin");
     if (boot == MACHINE_BOOT_NETWORK)
         paths_nets(pc, &p);
-    paths_media(&p, boot);
+    paths_media(pc, &p, boot);
     paths_disks(pc, &p);
     if (boot != MACHINE_BOOT_CDROM && pc->cdrom)
-        paths_media(&p, MACHINE_BOOT_CDROM);
+        paths_media(pc, &p, MACHINE_BOOT_CDROM);
     if (boot != MACHINE_BOOT_FLOPPY && pc->floppy)
-        paths_media(&p, MACHINE_BOOT_FLOPPY);
+        paths_media(pc, &p, MACHINE_BOOT_FLOPPY);
     return fw_files_boot_order(pc->fw_cfg, p.list, p.count, false);
 }
 

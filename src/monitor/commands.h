@@ -30,6 +30,11 @@ int commands_write_file(const char *path, const uint8_t *data, size_t len_bytes,
 int commands_execute(void *ctx, const char *name, json_t *arguments, json_t **ret_value,
                      struct error *err);
 
+/* commands_disk.c: the commands about disks that come and go. */
+int commands_disk_list(struct commands *c, json_t *args, json_t **ret_value, struct error *err);
+int commands_disk_add(struct commands *c, json_t *args, json_t **ret_value, struct error *err);
+int commands_disk_remove(struct commands *c, json_t *args, json_t **ret_value, struct error *err);
+
 /* commands_net.c: the commands about network adapters. */
 int commands_net_list(struct commands *c, json_t *args, json_t **ret_value, struct error *err);
 int commands_net_link(struct commands *c, json_t *args, json_t **ret_value, struct error *err);

@@ -166,18 +166,18 @@ static int add_disk(struct definition *def, const char *path, enum machine_bus b
     return 0;
 }
 
-static int parse_bus(const char *value, enum machine_bus *ret_bus, struct error *err)
+int definition_parse_bus(const char *value, enum machine_bus *ret_bus, struct error *err)
 {
-    static const char *const choices[] = {"ide", "virtio", NULL};
+    static const char *const choices[] = {"ide", "virtio", "sata", "scsi", NULL};
     unsigned choice;
     int r = choose("disk: bus", value, choices, &choice, err);
 
     if (r == 0)
-        *ret_bus = choice == 0 ? MACHINE_BUS_IDE : MACHINE_BUS_VIRTIO;
+        *ret_bus = (enum machine_bus)choice;
     return r;
 }
 
-/* FILE[,bus=virtio|ide][,readonly]; a comma in the name is written twice. */
+/* FILE[,bus=ide|virtio|sata|scsi][,readonly]; a comma in the name is written twice. */
 static int set_disk(struct definition *def, const char *value, struct error *err)
 {
     AUTO_FREE char *path = malloc(strlen(value) + 1);
@@ -201,13 +201,13 @@ static int set_disk(struct definition *def, const char *value, struct error *err
         if (!strcmp(word, "readonly")) {
             readonly = true;
         } else if (!strncmp(word, "bus=", 4)) {
-            int r = parse_bus(word + 4, &bus, err);
+            int r = definition_parse_bus(word + 4, &bus, err);
             if (r < 0)
                 return r;
         } else {
             return error_set(err, -EINVAL,
-                             "--disk: '%s' is not known; after the file comes bus=virtio, bus=ide "
-                             "or readonly (a comma in a name is written twice)",
+                             "--disk: '%s' is not known; after the file comes bus=ide, virtio, "
+                             "sata or scsi, or readonly (a comma in a name is written twice)",
                              word);
         }
     }
@@ -241,7 +241,17 @@ static int set_undo(struct definition *def, const char *value, struct error *err
 
 static int set_cdrom(struct definition *def, const char *value, struct error *err)
 {
-    return set_file(&def->cdrom, "cdrom", value, err);
+    static const char sata[] = ",bus=sata";
+    size_t len = strlen(value);
+    AUTO_FREE char *path = NULL;
+
+    if (len <= strlen(sata) || strcmp(value + len - strlen(sata), sata) != 0)
+        return set_file(&def->cdrom, "cdrom", value, err);
+    path = strndup(value, len - strlen(sata));
+    if (!path)
+        return -ENOMEM;
+    def->cdrom_sata = true;
+    return set_file(&def->cdrom, "cdrom", path, err);
 }
 
 static int set_floppy(struct definition *def, const char *value, struct error *err)
@@ -365,6 +375,16 @@ static int set_stats(struct definition *def, const char *value, struct error *er
     return parse_flag("stats", value, &def->stats, err);
 }
 
+static int set_sata(struct definition *def, const char *value, struct error *err)
+{
+    return parse_flag("sata", value, &def->sata, err);
+}
+
+static int set_scsi(struct definition *def, const char *value, struct error *err)
+{
+    return parse_flag("scsi", value, &def->scsi, err);
+}
+
 static int set_debug_exit(struct definition *def, const char *value, struct error *err)
 {
     return parse_flag("debug-exit", value, &def->debug_exit, err);
@@ -408,6 +428,8 @@ static const struct option options[] = {
     {"undo", false, set_undo},
     {"cdrom", false, set_cdrom},
     {"floppy", false, set_floppy},
+    {"sata", true, set_sata},
+    {"scsi", true, set_scsi},
     {"boot", false, set_boot},
     {"net", false, set_net},
     {"serial", false, set_serial},
@@ -520,7 +542,7 @@ static int json_disk(struct definition *def, json_t *value, struct error *err)
         if (!strcmp(key, "file") && json_is_string(member)) {
             file = json_string_value(member);
         } else if (!strcmp(key, "bus") && json_is_string(member)) {
-            r = parse_bus(json_string_value(member), &bus, err);
+            r = definition_parse_bus(json_string_value(member), &bus, err);
             if (r < 0)
                 return r;
         } else if (!strcmp(key, "readonly") && json_is_boolean(member)) {
@@ -685,6 +707,9 @@ void definition_to_config(const struct definition *def, struct machine_config *r
         .undo = def->undo,
         .cdrom = def->cdrom,
         .floppy = def->floppy,
+        .cdrom_sata = def->cdrom_sata,
+        .sata = def->sata,
+        .scsi = def->scsi,
         .boot = def->boot_given ? def->boot : default_boot(def),
         .debug_exit = def->debug_exit,
         .stop_on_reset = def->stop_on_reset,

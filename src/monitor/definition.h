@@ -24,6 +24,7 @@ struct definition {
     unsigned parent_count;
     enum undo undo;
     char *cdrom, *floppy;
+    bool cdrom_sata, sata, scsi;
     enum machine_boot boot;
     bool boot_given;
     struct definition_net nets[MACHINE_NETS_MAX];
@@ -52,6 +53,8 @@ int definition_parse_json(struct definition *def, const char *text, size_t len_b
                           struct error *err);
 /* "512M": bytes, with K, M, G or T; a bare number is MiB. -EINVAL. */
 int definition_parse_size(const char *text, uint64_t *ret_bytes);
+/* "ide", "virtio", "sata" or "scsi". -EINVAL with text. */
+int definition_parse_bus(const char *text, enum machine_bus *ret_bus, struct error *err);
 /* "keep", "commit" or "discard". -EINVAL with text. */
 int definition_parse_undo(const char *text, enum undo *ret_undo, struct error *err);
 /* What machine_new() wants to know; strings stay def's. */

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import time
 
-from . import images, packages
+from . import images, packages, paths
 from .machine import CommandError, Config, GuestError, Unavailable, Yado
 
 CASES = {}
@@ -127,16 +127,20 @@ def grub_menu(vm, root):
 
 @case("grub-ide", bus="ide")
 @case("grub-virtio", bus="virtio")
+@case("grub-sata", bus="sata")
+@case("grub-scsi", bus="scsi")
 def grub_disk(lab, bus):
     """GRUB's menu from a partitioned VHD"""
     with lab.machine(memory_mib=64, disks=((lab.copy("grub-disk"), bus),)) as vm:
         grub_menu(vm, "hd0,msdos1")
 
 
-@case("grub-cdrom")
-def grub_cdrom(lab):
+@case("grub-cdrom", bus="ide")
+@case("grub-cdrom-sata", bus="sata")
+def grub_cdrom(lab, bus):
     """GRUB's menu from a CD"""
-    with lab.machine(memory_mib=64, cdrom=images.built("grub-cdrom"), boot="cdrom") as vm:
+    with lab.machine(memory_mib=64, cdrom=images.built("grub-cdrom"), cdrom_bus=bus,
+                     boot="cdrom") as vm:
         grub_menu(vm, "")
 
 
@@ -253,6 +257,8 @@ def read_back(lab, disk, name):
 @case("disk-virtio", image="demo", host="yado-demo", bus="virtio")
 @case("disk-ide", image="debian-ata", host="yado-ata", bus="ide")
 @case("disk-ata-virtio", image="debian-ata", host="yado-ata", bus="virtio")
+@case("disk-sata", image="debian-ata", host="yado-ata", bus="sata")
+@case("disk-scsi", image="debian-ata", host="yado-ata", bus="scsi")
 def linux_disk(lab, image, host, bus):
     """Linux installed on a VHD: login, a file survives a restart, qemu-img reads the same disk"""
     disk = lab.copy(image)
@@ -274,6 +280,39 @@ def linux_disk(lab, image, host, bus):
         "".join(f"{n}\n" for n in range(1, 20001))), "qemu-img reads another /root/kept")
     check("written after the restart" in read_back(lab, disk, "/root/second"),
           "qemu-img reads another /root/second")
+
+
+@case("hotplug-scsi", bus="scsi", driver="virtio_scsi")
+@case("hotplug-sata", bus="sata", driver="ahci")
+def hotplug(lab, bus, driver):
+    """A disk is plugged in, written to, pulled out and plugged in again; and so is a second one"""
+    only_yado(lab)
+    disks = []
+    for name in ("one", "two"):
+        disks.append(lab.folder / f"{name}.vhd")
+        images.tool(paths.BUILD / "bin" / "yado", "disk", "create", disks[-1], "8M")
+    prompt = re.compile(r"root@\S+# ")
+    with lab.machine(memory_mib=256, disks=((lab.copy("debian-ata"), bus),)) as vm:
+        login(vm, "yado-ata")
+        vm.run(f"grep -q {driver} /proc/modules", SHORT, prompt)
+        added = [vm.execute("disk-add", path=str(disk), bus=bus)["disk"] for disk in disks]
+        check(added == [f"{bus}.1", f"{bus}.2"], str(added))
+        there = "for i in $(seq 300); do [ -b /dev/sdb -a -b /dev/sdc ] && break; sleep 0.1; done"
+        vm.run(f"{there}; [ -b /dev/sdb -a -b /dev/sdc ]", LONG, prompt)
+        vm.run("seq 1 200000 | dd of=/dev/sdb bs=4k conv=fsync", SHORT, prompt)
+        vm.execute("disk-remove", disk=added[0])
+        gone = "for i in $(seq 300); do [ -b /dev/sdb ] || break; sleep 0.1; done"
+        vm.run(f"{gone}; ! [ -b /dev/sdb ]", LONG, prompt)
+        vm.run("dd if=/dev/sdc of=/dev/null bs=64k", SHORT, prompt)
+        check([d["disk"] for d in vm.execute("disk-list")["disks"]] == [f"{bus}.0", f"{bus}.2"],
+              "the wrong disk is gone")
+        # Its place is free again; what was written is on it.
+        check(vm.execute("disk-add", path=str(disks[0]), bus=bus)["disk"] == f"{bus}.1", "place")
+        back = "for i in $(seq 300); do [ -b /dev/sdb -o -b /dev/sdd ] && break; sleep 0.1; done"
+        vm.run(f"{back}; DISK=$(ls /dev/sd[bd] | head -1)", LONG, prompt)
+        vm.run("seq 1 200000 | cmp -n 1288894 - $DISK", SHORT, prompt)
+        vm.send("poweroff\n")
+        vm.expect_end(LONG)
 
 
 @case("disk-undo")

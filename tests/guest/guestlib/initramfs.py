@@ -12,7 +12,7 @@ APPLET_FOLDERS = ("bin", "sbin")
 EPOCH = 1704067200
 # What guests of these tests may find; a module that a kernel has built in is simply not there.
 MODULES = ["virtio_pci", "virtio_blk", "virtio_console", "virtio-rng", "virtio_balloon",
-           "crc32c_generic", "crc32c-intel", "ata_piix", "sd_mod", "sr_mod", "ext4", "isofs",
+           "virtio_scsi", "crc32c_generic", "crc32c-intel", "ata_piix", "ahci", "sd_mod", "sr_mod", "ext4", "isofs",
            "button", "evdev", "psmouse",
            "virtio_net", "e1000", "tulip", "8139cp", "8139too"]
 

@@ -54,6 +54,7 @@ class Config:
     append: str = ""
     disks: tuple = ()       # of (path, "virtio" or "ide")
     cdrom: object = None
+    cdrom_bus: str = "ide"
     floppy: object = None
     boot: str = ""
     debug_exit: bool = False
@@ -340,7 +341,7 @@ class Yado(Machine):
         for path, bus in config.disks:
             argv += ["--disk", f"{path},bus={bus}"]
         if config.cdrom:
-            argv += ["--cdrom", config.cdrom]
+            argv += ["--cdrom", f"{config.cdrom}" + (",bus=sata" if config.cdrom_bus == "sata" else "")]
         if config.floppy:
             argv += ["--floppy", config.floppy]
         if config.boot:
@@ -397,14 +398,20 @@ class Qemu(Machine):
             argv += ["-initrd", config.initrd]
         if config.append:
             argv += ["-append", config.append]
+        buses = [config.cdrom_bus, *(bus for _, bus in config.disks)]
+        argv += ["-device", "ich9-ahci,id=sata"] if "sata" in buses else []
+        argv += ["-device", "virtio-scsi-pci,id=scsi"] if "scsi" in buses else []
         for number, (path, bus) in enumerate(config.disks):
             form = "vpc" if str(path).endswith(".vhd") else "raw"
+            device = {"virtio": "virtio-blk-pci", "scsi": "scsi-hd,bus=scsi.0",
+                      "sata": f"ide-hd,bus=sata.{number}",
+                      "ide": f"ide-hd,bus=ide.{number // 2},unit={number % 2}"}[bus]
             argv += ["-drive", f"if=none,id=d{number},format={form},file={path}",
-                     "-device", f"virtio-blk-pci,drive=d{number}" if bus == "virtio"
-                     else f"ide-hd,drive=d{number},bus=ide.{number // 2},unit={number % 2}"]
+                     "-device", f"{device},drive=d{number}"]
         if config.cdrom:
             argv += ["-drive", f"if=none,id=cd,media=cdrom,format=raw,file={config.cdrom}",
-                     "-device", "ide-cd,drive=cd,bus=ide.1"]
+                     "-device", "ide-cd,drive=cd,bus=" +
+                     ("sata.5" if config.cdrom_bus == "sata" else "ide.1")]
         if config.floppy:
             argv += ["-drive", f"if=floppy,format=raw,file={config.floppy}"]
         if config.boot:
