@@ -80,7 +80,7 @@ static void test_refusals(void **state)
         {"--display", "gtk", "--display"},
         {"--control", "tcp=1", "--control"},
         {"--disk", "", "--disk"},
-        {"--disk", "a.vhd,bus=scsi", "scsi"},
+        {"--disk", "a.vhd,bus=usb", "usb"},
         {"--disk", "a.vhd,snapshot", "snapshot"},
         {"--on-reset", "pause", "pause"},
         {"--debug-exit=maybe", NULL, "maybe"},
