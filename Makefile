@@ -3,7 +3,7 @@
 #
 #   make run      build a small Linux on a VHD disk and boot it in this terminal
 #   make check    all tests (at most 30 minutes on 2 processors)
-#   make soak     the long guests
+#   make soak     the long guests and power cuts
 #   make bench    measure against QEMU and against the host; QUICK=1 for a short one
 #   make build    build into build/, programs in build/bin/
 #   make install  PREFIX=/usr/local DESTDIR=
@@ -31,6 +31,7 @@ check:
 soak:
 	@tools/install-deps build web run check
 	@tools/build release
+	@YADO_SOAK=1 ctest --test-dir build --output-on-failure -R powercut
 	@tests/guest/run --label soak
 
 bench:

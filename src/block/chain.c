@@ -234,8 +234,8 @@ static int open_vhd_parent(const struct chain *chain, struct blk_file *file,
     return r < 0 ? r : open_parent(chain, file, &paths, header.parent_id, link, ret_blk, err);
 }
 
-static int open_vhdx(const struct chain *chain, struct blk_file *file, const struct link *link,
-                     struct blk **ret_blk, struct error *err)
+static int open_vhdx(const struct chain *chain, struct blk_file *file, bool readonly,
+                     const struct link *link, struct blk **ret_blk, struct error *err)
 {
     struct vhdx_parent want = {.wanted = false};
     AUTO_FREE char *folder = folder_of(file->name);
@@ -245,7 +245,7 @@ static int open_vhdx(const struct chain *chain, struct blk_file *file, const str
     if (r == 0 && want.wanted)
         r = open_parent(chain, file, &want.paths, want.id, link, &parent, err);
     if (r == 0)
-        r = vhdx_open(file, file->building, parent, ret_blk, err);
+        r = vhdx_open(file, readonly, parent, ret_blk, err);
     if (r < 0)
         blk_close(parent);
     parent_paths_done(&want.paths);
@@ -261,8 +261,6 @@ static int open_readonly(const struct chain *chain, struct blk_file *file, const
     struct blk *parent = NULL;
     if (vmdk_probe(head))
         return vmdk_open(file, ret_blk, err);
-    if (vhdx_probe(head))
-        return open_vhdx(chain, file, link, ret_blk, err);
     int r = folder ? qcow2_backing(file, &backing, err) : -ENOMEM;
     if (r == 0 && backing) {
         AUTO_FREE char *path = parent_path_for_host(backing, folder);
@@ -328,9 +326,11 @@ static int open_format(const struct chain *chain, struct blk_file *file, bool re
     r = file_read(file, head, sizeof(head), 0);
     if (r < 0)
         return error_set(err, r, "%s cannot be read: %s", file->name, strerror(-r));
-    if (!qcow2_probe(head) && !vmdk_probe(head) && !vhdx_probe(head))
+    if (vhdx_probe(head))
+        return open_vhdx(chain, file, readonly, link, ret_blk, err);
+    if (!qcow2_probe(head) && !vmdk_probe(head))
         return open_raw(file, readonly, ret_blk, err);
-    if (!readonly && !(file->building && vhdx_probe(head)))
+    if (!readonly)
         return error_set(
             err, -EMEDIUMTYPE,
             "%s is an image that can only be read; convert it to a VHD with `yado disk "

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Hyper-V's newer images: fixed, dynamic and differencing ones to be read, fixed and dynamic ones
- * to be made.
+ * Hyper-V's newer images: fixed, dynamic and differencing ones to be read and written to, fixed and
+ * dynamic ones to be made.
  */
 #ifndef BLOCK_VHDX_H
 #define BLOCK_VHDX_H
@@ -21,11 +21,11 @@ struct vhdx_parent {
 int vhdx_find_parent(struct blk_file *file, const char *folder, struct vhdx_parent *ret_parent,
                      struct error *err);
 /*
- * A log is replayed in memory. parent: of a differencing disk, else NULL. file and parent belong to
- * the blk if 0 is returned. Read-only, unless building: a file that has just been made is filled
- * without the log that a disk in use would need.
+ * A log is replayed, in memory if readonly. parent: of a differencing disk, else NULL. file and
+ * parent belong to the blk if 0 is returned. A file that is being built is filled without the log
+ * that a disk in use needs. -EBADMSG: to be written to, but its tables contradict themselves.
  */
-int vhdx_open(struct blk_file *file, bool building, struct blk *parent, struct blk **ret_blk,
+int vhdx_open(struct blk_file *file, bool readonly, struct blk *parent, struct blk **ret_blk,
               struct error *err);
 
 #define VHDX_DEFAULT_BLOCK_BYTES (32u << 20) /* Hyper-V's */

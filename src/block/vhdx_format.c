@@ -75,6 +75,7 @@ static bool get_header(const uint8_t *raw, struct vhdx_header *ret)
         .log_bytes = le32_get(raw + 68),
         .log_at = le64_get(raw + 72),
     };
+    memcpy(h.file_write_id, raw + 16, VHDX_ID_BYTES);
     memcpy(h.data_write_id, raw + 32, VHDX_ID_BYTES);
     memcpy(h.log_id, raw + 48, VHDX_ID_BYTES);
     *ret = h;
@@ -96,6 +97,7 @@ int vhdx_read_header(struct blk_file *file, struct vhdx_header *ret_header, stru
         return vhdx_damaged(err, file, "no copy of its header is whole");
     bool second = good[1] && (!good[0] || headers[1].sequence > headers[0].sequence);
     *ret_header = headers[second];
+    ret_header->second = second;
     return 0;
 }
 

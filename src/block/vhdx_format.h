@@ -26,7 +26,8 @@ extern const uint8_t vhdx_item_parameters[VHDX_ID_BYTES], vhdx_item_size[VHDX_ID
 /* 2.2.2: the current one of the two. */
 struct vhdx_header {
     uint64_t sequence;
-    uint8_t data_write_id[VHDX_ID_BYTES], log_id[VHDX_ID_BYTES];
+    bool second; /* it is the one at 128 KiB */
+    uint8_t file_write_id[VHDX_ID_BYTES], data_write_id[VHDX_ID_BYTES], log_id[VHDX_ID_BYTES];
     uint32_t log_bytes;
     uint64_t log_at;
 };

@@ -137,6 +137,21 @@ void vhdx_log_release(struct blk_file *replayed)
     patched_free(patched_of(replayed));
 }
 
+int vhdx_log_apply(struct blk_file *replayed)
+{
+    struct patched *p = patched_of(replayed);
+    uint64_t size_bytes;
+    int r = p->inner->ops->size(p->inner, &size_bytes);
+    if (r == 0 && size_bytes < p->size_bytes)
+        r = p->inner->ops->truncate(p->inner, p->size_bytes);
+    for (size_t i = 0; i < p->count && r == 0; i++) {
+        const struct patch *patch = &p->patches[i];
+        r = patch->bytes ? file_write(p->inner, patch->bytes, patch->len_bytes, patch->at)
+                         : file_zero(p->inner, patch->at, patch->len_bytes);
+    }
+    return r < 0 ? r : p->inner->ops->flush(p->inner);
+}
+
 static const struct blk_file_ops patched_ops = {
     .preadv = patched_preadv,
     .pwritev = patched_pwritev,

@@ -13,6 +13,8 @@
  */
 int vhdx_log_replay(struct blk_file *file, const struct vhdx_header *header,
                     struct blk_file **ret_file, struct error *err);
+/* Write what such a file shows to the one beneath. Can be repeated. 0 or -errno. */
+int vhdx_log_apply(struct blk_file *replayed);
 /* Free such a file, but not the one beneath. */
 void vhdx_log_release(struct blk_file *replayed);
 

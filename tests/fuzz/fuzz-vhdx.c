@@ -44,6 +44,22 @@ static void use(struct blk *blk)
     }
 }
 
+/* What is written, and then flushed, is there. */
+static void change(struct blk *blk)
+{
+    uint8_t byte[3] = "abc", back[3];
+    for (unsigned i = 0; i < 4; i++) {
+        uint64_t at = blk->size_bytes / 4 * i;
+        if (blk->size_bytes < 16 || blk_pwrite(blk, byte, sizeof(byte), at) < 0)
+            continue;
+        if (i & 1)
+            (void)blk_zero(blk, 1, at + 3);
+        (void)blk_flush(blk);
+        if (blk_pread(blk, back, sizeof(back), at) == 0)
+            fuzz_require(!memcmp(back, byte, sizeof(back)));
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct input in = {data, size};
@@ -68,11 +84,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int r = vhdx_find_parent(&f->file, "/", &parent, &err);
     fuzz_require(r == 0 || err.text[0]); /* every refusal says why */
     parent_paths_done(&parent.paths);
-    r = vhdx_open(&f->file, false, NULL, &blk, &err);
-    fuzz_require(r == 0 || err.text[0]);
-    if (r == 0)
-        use(blk);
-    blk_close(blk);
+    /* First only read; then, if it lets us, written to. */
+    for (unsigned i = 0; i < 2; i++) {
+        unsigned changes = f->changes;
+        blk = NULL;
+        r = vhdx_open(&f->file, i == 0, NULL, &blk, &err);
+        fuzz_require(r == 0 || err.text[0]);
+        if (r == 0)
+            use(blk);
+        fuzz_require(i || f->changes == changes);
+        if (r == 0 && i)
+            change(blk);
+        blk_close(blk);
+    }
     free(f->file.name);
     fake_free(f);
     return 0;

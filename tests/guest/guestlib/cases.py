@@ -248,7 +248,8 @@ def login(vm, host):
 def read_back(lab, disk, name):
     """A file of the disk's ext4, read by other programs than ours; the file system is sound."""
     raw = lab.folder / "read-back.raw"
-    images.tool("qemu-img", "convert", "-f", "vpc", "-O", "raw", disk, raw)
+    form = "vhdx" if disk.suffix == ".vhdx" else "vpc"
+    images.tool("qemu-img", "convert", "-f", form, "-O", "raw", disk, raw)
     part = f"{raw}?offset={images.PART_START * 512}"
     images.tool("e2fsck", "-fn", part)
     return images.tool("debugfs", "-R", f"cat {name}", part).decode(errors="replace")
@@ -259,9 +260,13 @@ def read_back(lab, disk, name):
 @case("disk-ata-virtio", image="debian-ata", host="yado-ata", bus="virtio")
 @case("disk-sata", image="debian-ata", host="yado-ata", bus="sata")
 @case("disk-scsi", image="debian-ata", host="yado-ata", bus="scsi")
-def linux_disk(lab, image, host, bus):
+@case("disk-vhdx", image="demo", host="yado-demo", bus="virtio", form="vhdx")
+def linux_disk(lab, image, host, bus, form="vhd"):
     """Linux installed on a VHD: login, a file survives a restart, qemu-img reads the same disk"""
     disk = lab.copy(image)
+    if form == "vhdx":
+        vhd, disk = disk, disk.with_suffix(".vhdx")
+        images.tool(paths.BUILD / "bin" / "yado", "disk", "convert", "--to", form, vhd, disk)
     prompt = re.compile(r"root@\S+# ")
     with lab.machine(memory_mib=256, disks=((disk, bus),)) as vm:
         vm.expect("GNU GRUB  version 2.06", LONG)

@@ -122,8 +122,8 @@ static inline int fake_flush(struct blk_file *file)
     struct fake_file *f = fake_of(file);
     if (f->dead)
         return -EIO;
-    memcpy(f->stable, f->now, f->room_bytes);
-    f->stable_bytes = f->now_bytes;
+    for (unsigned i = 0; i < f->pending_count; i++)
+        fake_apply(f->stable, &f->stable_bytes, &f->pending[i]);
     f->pending_count = 0;
     return 0;
 }

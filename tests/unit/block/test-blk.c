@@ -78,8 +78,7 @@ static void refused(void **ctx)
         unsigned at;
         const char *magic;
         unsigned len;
-    } foreign[] = {
-        {0, "QFI\xfb", 4}, {0, "vhdxfile", 8}, {0, "KDMV", 4}, {64, "\x7f\x10\xda\xbe", 4}};
+    } foreign[] = {{0, "QFI\xfb", 4}, {0, "KDMV", 4}, {64, "\x7f\x10\xda\xbe", 4}};
     for (unsigned i = 0; i < ARRAY_LEN(foreign); i++) {
         uint8_t head[128] = {0};
         memcpy(head + foreign[i].at, foreign[i].magic, foreign[i].len);

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the parts of the VHDX format share: an open disk.
+ */
+#ifndef BLOCK_VHDX_PRIV_H
+#define BLOCK_VHDX_PRIV_H
+
+#include <pthread.h>
+
+#include "block/vhdx.h"
+
+#define VHDX_CHUNK_SECTORS (1ull << 23)
+/* The log's sectors. */
+#define VHDX_SECTOR 4096u
+/* As many sectors of tables and bitmaps are in memory; what is changed of them is one log entry. */
+#define VHDX_CACHE_SECTORS 64u
+
+enum {
+    VHDX_NOT_PRESENT = 0,
+    VHDX_UNDEFINED = 1,
+    VHDX_ZERO = 2,
+    VHDX_UNMAPPED = 3,
+    VHDX_PARTIAL = 7,
+};
+
+struct vhdx_cached {
+    uint64_t at; /* in the file; 0: empty */
+    bool dirty;  /* the file does not have it yet */
+    uint8_t bytes[VHDX_SECTOR];
+};
+
+struct vhdx {
+    struct blk blk;
+    struct blk_file *file;
+    struct vhdx_disk d;
+    uint64_t ratio; /* payload blocks of a chunk */
+    bool building;
+
+    pthread_mutex_t lock; /* all below */
+    uint64_t file_bytes;
+    struct vhdx_cached *cache;
+    struct vhdx_header header;
+    bool changing; /* the header says that somebody writes, and that there is a log */
+    uint64_t stable_bytes;
+    uint32_t log_at, log_tail; /* where the next entry goes; where the last one is */
+    uint64_t log_sequence;     /* of the next entry */
+};
+
+/* vhdx_write.c; the lock is held. */
+/* A sector of a table or bitmap, for reading; -EAGAIN if it is not in memory and nowait is set. */
+int vhdx_cached(struct vhdx *v, uint64_t at, bool nowait, const uint8_t **ret_bytes);
+/* The same, to be changed: it reaches the file with the next vhdx_commit(). */
+int vhdx_change(struct vhdx *v, uint64_t at, uint8_t **ret_bytes);
+/* Say in the file that it is being written to, before the first change. */
+int vhdx_begin(struct vhdx *v);
+/* Everything written so far is on stable storage, and so are the changed sectors. */
+int vhdx_commit(struct vhdx *v);
+/* The file is whole without its log. */
+int vhdx_end(struct vhdx *v);
+/* Put what the log says into the file, which v->file shows already, and empty it. */
+int vhdx_recover(struct vhdx *v, struct blk_file *file, struct error *err);
+/* Whether all blocks lie within the file, apart from each other and from its structures. */
+int vhdx_check_table(struct vhdx *v, struct error *err);
+
+#endif
