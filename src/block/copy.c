@@ -30,8 +30,9 @@ struct job {
     struct blk *a, *b; /* from and to, or two to be compared */
     uint64_t size_bytes;
     uint32_t chunk_bytes;
-    unsigned depth; /* of copy_changes() */
-    bool ordered;   /* chunks are written one after the other */
+    unsigned depth;                 /* of copy_changes() */
+    const struct freespace *unused; /* of copy_disk() */
+    bool ordered;                   /* chunks are written one after the other */
     /* From `at` on, for how long has nothing to be done (*ret_idle), or something? */
     int (*look)(struct job *job, uint64_t at, uint64_t *ret_len, bool *ret_idle);
     /* Do it. 0, 1: stop here, or -errno with text in the chunk. */
@@ -244,22 +245,27 @@ static int look_for_data(struct job *job, uint64_t at, uint64_t *ret_len, bool *
 
 static int copy_chunk(struct job *job, struct chunk *chunk)
 {
+    if (freespace_covers(job->unused, chunk->at, chunk->len))
+        return 0;
     int r = blk_pread(job->a, chunk->buf[0], chunk->len, chunk->at);
     if (r < 0)
         return cannot(&chunk->err, r, "read", chunk->at);
+    freespace_clear(job->unused, chunk->buf[0], chunk->at, chunk->len);
     if (!wait_turn(job, chunk))
         return 0;
     r = put_nonzero(job->b, chunk->buf[0], chunk->len, chunk->at);
     return r < 0 ? cannot(&chunk->err, r, "written", chunk->at) : 0;
 }
 
-int copy_disk(struct blk *from, struct blk *to, const struct progress *progress, struct error *err)
+int copy_disk(struct blk *from, struct blk *to, const struct freespace *unused,
+              const struct progress *progress, struct error *err)
 {
     struct job job = {.a = from,
                       .b = to,
                       .size_bytes = from->size_bytes,
                       .chunk_bytes = COPY_BYTES,
                       .ordered = !has_places(to),
+                      .unused = unused,
                       .look = look_for_data,
                       .work = copy_chunk,
                       .progress = progress};

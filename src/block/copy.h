@@ -7,6 +7,7 @@
 #define BLOCK_COPY_H
 
 #include "block/blk.h"
+#include "block/freespace.h"
 
 struct progress {
     /* done of total; returns false to stop the work (-ECANCELED). NULL: nobody looks. */
@@ -16,9 +17,10 @@ struct progress {
 
 /*
  * Everything of `from` that is not zero, to `to`, a new disk of at least its size that reads as
- * zeroes.
+ * zeroes. unused: what need not be copied; NULL: all must be.
  */
-int copy_disk(struct blk *from, struct blk *to, const struct progress *progress, struct error *err);
+int copy_disk(struct blk *from, struct blk *to, const struct freespace *unused,
+              const struct progress *progress, struct error *err);
 
 /*
  * Write what a differencing disk itself has, or all that its images up to `depth` have, to its

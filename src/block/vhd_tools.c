@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#define LOG_ROOM "vhd"
 #include "block/vhd_tools.h"
 
 #include <errno.h>
@@ -6,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "block/vhd_parent.h"
 
 #define STEP_BYTES (2u << 20)
@@ -68,8 +70,8 @@ static int write_structures(struct vhd_image *from, struct blk_file *to)
 }
 
 /* Of a differencing disk: what it has and its parent does not. */
-static int copy_differences(struct blk *from, struct blk *to, const struct progress *progress,
-                            struct error *err)
+static int copy_differences(struct blk *from, struct blk *to, const struct freespace *unused,
+                            const struct progress *progress, struct error *err)
 {
     AUTO_FREE uint8_t *buf = malloc(STEP_BYTES), *old = malloc(STEP_BYTES);
     uint64_t size = from->size_bytes;
@@ -89,7 +91,7 @@ static int copy_differences(struct blk *from, struct blk *to, const struct progr
                 r = blk_read_cursor(from->parent, &cursor, extent.len_bytes, at);
             for (uint64_t i = 0; r == 0 && i < extent.len_bytes;) {
                 uint64_t n = MIN(extent.len_bytes - i, GRAIN_BYTES - (at + i) % GRAIN_BYTES);
-                if (memcmp(buf + i, old + i, n))
+                if (memcmp(buf + i, old + i, n) && !freespace_covers(unused, at + i, n))
                     r = blk_pwrite(to, buf + i, n, at + i);
                 i += n;
             }
@@ -105,6 +107,7 @@ static int write_compact(const char *path, const char *part, const char *const *
 {
     struct blk_options from_options = {.readonly = true, .parent_folders = parent_folders};
     struct blk_options to_options = {.building = true, .parent_folders = parent_folders};
+    AUTO(freespace_done) struct freespace unused = {.bits = NULL};
     struct blk *from = NULL, *to = NULL;
     struct blk_file *file;
     int r = file_create(part, &file, err);
@@ -117,9 +120,17 @@ static int write_compact(const char *path, const char *part, const char *const *
     r = blk_open_with(path, &from_options, &from, err);
     if (r == 0)
         r = blk_open_with(part, &to_options, &to, err);
+    if (r == 0) {
+        r = freespace_find(from, &unused);
+        if (r < 0)
+            error_set(err, r, "%s cannot be read: %s", path, strerror(-r));
+    }
+    if (r == 0 && unused.unclean)
+        log_warning("%s: a file system was not unmounted in order: what it does not use is kept",
+                    path);
     if (r == 0)
-        r = from->parent ? copy_differences(from, to, progress, err)
-                         : copy_disk(from, to, progress, err);
+        r = from->parent ? copy_differences(from, to, &unused, progress, err)
+                         : copy_disk(from, to, &unused, progress, err);
     blk_close(to);
     blk_close(from);
     return r;

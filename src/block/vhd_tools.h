@@ -11,7 +11,7 @@
 
 /*
  * Write a dynamic or differencing disk anew without blocks of zeroes, or without what is the
- * parent's anyway, and put it in the place of the old one. Its id stays.
+ * parent's anyway, and without what its file systems do not use (block/freespace.h), and put it in the place of the old one. Its id stays.
  */
 int vhd_compact(const char *path, const char *const *parent_folders,
                 const struct progress *progress, struct error *err);

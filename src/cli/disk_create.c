@@ -143,7 +143,7 @@ static int convert(const struct conversion *c, const char *part, struct error *e
         r = open_target(part, &to, err);
         bar_begin(&bar, "converting");
         if (r == 0)
-            r = copy_disk(from, to, &bar.progress, err);
+            r = copy_disk(from, to, NULL, &bar.progress, err);
         bar_end(&bar);
         blk_close(to);
         if (r == 0)

@@ -82,7 +82,7 @@ static void copy(const char *from, const char *to, enum vhd_type kind)
     struct error err = {""};
     assert_int_equal(vhd_create(in_folder(to), &what, &err), 0);
     struct blk *a = open_disk(from, false), *b = open_disk(to, true);
-    if (copy_disk(a, b, NULL, &err) < 0)
+    if (copy_disk(a, b, NULL, NULL, &err) < 0)
         fail_msg("%s", err.text);
     blk_close(b);
     blk_close(a);
@@ -179,7 +179,7 @@ static void cancelled(void **state)
     make_raw();
     assert_int_equal(vhd_create(in_folder("a.vhd"), &what, &err), 0);
     struct blk *a = open_disk("raw", false), *b = open_disk("a.vhd", true);
-    assert_int_equal(copy_disk(a, b, &progress, &err), -ECANCELED);
+    assert_int_equal(copy_disk(a, b, NULL, &progress, &err), -ECANCELED);
     assert_true(steps > 1);
     blk_close(b);
     blk_close(a);
