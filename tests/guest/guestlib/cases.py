@@ -320,6 +320,57 @@ def hotplug(lab, bus, driver):
         vm.expect_end(LONG)
 
 
+@contextlib.contextmanager
+def small_host_disk(folder, mib):
+    """A file system of the host with little room; a function makes it larger."""
+    folder.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mib}M", "yado-test", folder],
+                          stderr=subprocess.DEVNULL)
+    if made.returncode:
+        raise Unavailable("only root may mount a file system that can be full")
+    try:
+        yield lambda more: subprocess.run(["mount", "-o", f"remount,size={more}M", folder],
+                                          check=True)
+    finally:
+        subprocess.run(["umount", "-l", folder], check=False)
+
+
+@case("disk-full", bus="virtio")
+def disk_full(lab, bus):
+    """The host has no room: the guest stands still, sees no error, and goes on when there is"""
+    only_yado(lab)
+    kernel, arch = "linux-image-cloud-amd64", "amd64"
+    folder = lab.folder / "small"
+    with small_host_disk(folder, 8) as enlarge:
+        disk = folder / "disk.vhd"
+        images.tool(paths.BUILD / "bin" / "yado", "disk", "create", disk, "64M")
+        with lab.machine(memory_mib=256, kernel=packages.the_file(kernel, arch, "boot/vmlinuz-*"),
+                         initrd=images.built("initramfs-cloud"), disks=((disk, bus),),
+                         append="console=ttyS0,115200 panic=-1") as vm:
+            vm.expect(PROMPT, LONG, never="Kernel panic")
+            vm.send("seq 1 2000000 | dd of=/dev/vda bs=64k conv=fsync; echo written=$?=\n")
+            for _ in range(600):
+                vm.pump(0.1)
+                if vm.execute("status")["state"] == "disk-full":
+                    break
+            check(vm.execute("status")["state"] == "disk-full", "the machine did not notice")
+            vm.execute("resume")  # in vain: it stands still again
+            for _ in range(100):
+                vm.pump(0.1)
+                if vm.execute("status")["state"] == "disk-full":
+                    break
+            check(vm.execute("status")["state"] == "disk-full", "nothing had changed")
+            enlarge(80)
+            vm.execute("resume")
+            vm.expect("written=0=", LONG)
+            vm.expect(PROMPT, SHORT)
+            vm.run("seq 1 2000000 | cmp -n 14888896 - /dev/vda", LONG)
+            vm.run("! dmesg | grep -iE 'I/O error|lost'", SHORT)
+            vm.send("poweroff -f\n")
+            vm.expect_end(SHORT)
+        images.tool(paths.BUILD / "bin" / "yado", "disk", "check", disk)
+
+
 @case("disk-undo")
 def disk_undo(lab):
     """Four processors with a disk queue each; what is discarded is gone, what is committed is there"""
