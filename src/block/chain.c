@@ -179,7 +179,8 @@ static int open_raw(struct blk_file *file, bool readonly, struct blk **ret_blk, 
         return error_set(err, -EINVAL, "%s is empty; a disk image has at least one sector",
                          file->name);
     /* A last sector that is not whole is padded with zeroes. */
-    r = raw_new(file, align_up(size_bytes, BLK_SECTOR_BYTES), readonly, false, ret_blk);
+    r = raw_new(file, align_up(size_bytes, BLK_SECTOR_BYTES), readonly,
+                file->host_disk ? RAW_HOST_DISK : RAW_PLAIN, ret_blk);
     return r < 0 ? error_set(err, r, "out of memory") : 0;
 }
 

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -159,6 +160,26 @@ static int wrap(int *fd, const char *path, struct blk_file **ret_file, struct er
     return 0;
 }
 
+/*
+ * A disk of the host for us alone: open(2) with O_EXCL fails while it, or a partition of it, is
+ * mounted or otherwise in use. What writes beside a file system destroys it.
+ */
+static int claim(int *fd, const char *path, struct error *err)
+{
+    char self[64];
+    snprintf(self, sizeof(self), "/proc/self/fd/%d", *fd);
+    AUTO_FD int alone = open(self, O_RDWR | O_EXCL | O_CLOEXEC | O_NONBLOCK);
+    if (alone < 0)
+        return error_set(err, -errno,
+                         errno == EBUSY ? "%s is in use by the host itself (%s); unmount it, and "
+                                          "what is on it, first"
+                                        : "%s cannot be opened for us alone: %s",
+                         path, strerror(errno));
+    close(*fd);
+    *fd = take_fd(&alone);
+    return 0;
+}
+
 int file_open(const char *path, bool readonly, struct blk_file **ret_file, struct error *err)
 {
     /* O_NONBLOCK: a FIFO of that name must not hang us; it has no effect on files and disks. */
@@ -174,8 +195,17 @@ int file_open(const char *path, bool readonly, struct blk_file **ret_file, struc
         return error_set(err, -errno, "%s cannot be examined: %s", path, strerror(errno));
     if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
         return error_set(err, -EINVAL, "%s is not a file or a disk; give an image", path);
+    if (S_ISBLK(st.st_mode) && !readonly) {
+        int r = claim(&fd, path, err);
+        if (r < 0)
+            return r;
+    }
     int r = lock(fd, path, readonly, err);
-    return r < 0 ? r : wrap(&fd, path, ret_file, err);
+    if (r == 0)
+        r = wrap(&fd, path, ret_file, err);
+    if (r == 0)
+        (*ret_file)->host_disk = S_ISBLK(st.st_mode);
+    return r;
 }
 
 int file_create(const char *path, struct blk_file **ret_file, struct error *err)

@@ -38,11 +38,13 @@ struct blk_file {
     char *name; /* for messages */
     /* A new file that is thrown away if anything fails: flush does nothing. */
     bool building;
+    bool host_disk; /* a disk of the host: a block device */
 };
 
 /*
  * Open an existing file or block device. A writer takes an exclusive lock, a reader a shared one:
- * -EBUSY while somebody else's does not allow it.
+ * -EBUSY while somebody else's does not allow it, or while
+ * the host itself uses a disk of its own (mounted, swap, a part of something).
  */
 int file_open(const char *path, bool readonly, struct blk_file **ret_file, struct error *err);
 /* Make a new file, locked for writing; -EEXIST when there is one. */

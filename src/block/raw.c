@@ -56,18 +56,19 @@ static void raw_close(struct blk *blk)
     free(raw);
 }
 
-static const struct blk_ops raw_ops = {
-    .format = "raw", .run = raw_run, .map = raw_map, .close = raw_close};
-static const struct blk_ops fixed_ops = {
-    .format = "vhd-fixed", .run = raw_run, .map = raw_map, .close = raw_close};
+static const struct blk_ops kinds[] = {
+    [RAW_PLAIN] = {.format = "raw", .run = raw_run, .map = raw_map, .close = raw_close},
+    [RAW_FIXED_VHD] = {.format = "vhd-fixed", .run = raw_run, .map = raw_map, .close = raw_close},
+    [RAW_HOST_DISK] = {.format = "host-disk", .run = raw_run, .map = raw_map, .close = raw_close},
+};
 
-int raw_new(struct blk_file *file, uint64_t size_bytes, bool readonly, bool fixed_vhd,
+int raw_new(struct blk_file *file, uint64_t size_bytes, bool readonly, enum raw_kind kind,
             struct blk **ret_blk)
 {
     struct raw *raw = calloc(1, sizeof(*raw));
     if (!raw)
         return -ENOMEM;
-    raw->blk.ops = fixed_vhd ? &fixed_ops : &raw_ops;
+    raw->blk.ops = &kinds[kind];
     raw->blk.name = file->name;
     raw->blk.size_bytes = size_bytes;
     raw->blk.readonly = readonly;

@@ -9,8 +9,11 @@
 #include "block/blk.h"
 #include "block/file.h"
 
-/* The first size_bytes of file, which then belongs to the blk; fixed_vhd only changes its name. */
-int raw_new(struct blk_file *file, uint64_t size_bytes, bool readonly, bool fixed_vhd,
+/* What it is called; it is an array of bytes in any case. */
+enum raw_kind { RAW_PLAIN, RAW_FIXED_VHD, RAW_HOST_DISK };
+
+/* The first size_bytes of file, which then belongs to the blk. -ENOMEM. */
+int raw_new(struct blk_file *file, uint64_t size_bytes, bool readonly, enum raw_kind kind,
             struct blk **ret_blk);
 
 #endif

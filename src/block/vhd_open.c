@@ -236,7 +236,7 @@ static int open_fixed(struct blk_file *file, const struct vhd_footer *footer, ui
 {
     if (footer->current_size_bytes > footer_at)
         return damaged(err, file, "the file is shorter than its disk");
-    int r = raw_new(file, footer->current_size_bytes, readonly, true, ret_blk);
+    int r = raw_new(file, footer->current_size_bytes, readonly, RAW_FIXED_VHD, ret_blk);
     return r < 0 ? error_set(err, r, "out of memory") : 0;
 }
 

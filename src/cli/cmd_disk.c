@@ -17,6 +17,7 @@ const struct disk_verb disk_verbs[] = {
      "  --parent FILE        a differencing disk: what it does not have is read from FILE\n"
      "  --vhdx               a VHDX, dynamic or with --fixed, up to 64T\n"
      "  --raw                without any format\n"
+     "  --linked DEVICE      stands for a whole disk of the host\n"
      "  --block SIZE         size of the blocks it grows by (2M; VHDX: 32M)\n",
      disk_create},
     {"info", "[--json] [--parents FOLDER] FILE",

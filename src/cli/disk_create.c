@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/size.h"
 #include "block/vhd.h"
@@ -46,14 +47,41 @@ static int parse_block(const char *verb, const char *text, uint32_t *ret_bytes)
     return CLI_OK;
 }
 
+/*
+ * A file that stands for a disk of the host: a symbolic link. It is not resolved, so that a name
+ * such as /dev/disk/by-id/… goes on to mean the same disk.
+ */
+static int create_linked(const char *device, int count, char **names)
+{
+    struct error err = {""};
+    struct stat st;
+    if (count != 1)
+        return disk_usage("create", "--linked: give the name of the new file and nothing else");
+    if (*device != '/')
+        return disk_usage("create", "--linked: give the whole path of the disk, as /dev/…");
+    if (stat(device, &st) < 0)
+        return disk_usage("create", "--linked: %s: %s", device, strerror(errno));
+    if (!S_ISBLK(st.st_mode))
+        return disk_usage("create", "--linked: %s is not a disk of this host", device);
+    if (symlink(device, names[0]) < 0) {
+        error_set(&err, -errno, "%s cannot be created: %s", names[0], strerror(errno));
+        return disk_error("create", -errno, &err);
+    }
+    return CLI_OK;
+}
+
 int disk_create(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"fixed", no_argument, NULL, 'f'},       {"raw", no_argument, NULL, 'r'},
-        {"vhdx", no_argument, NULL, 'x'},        {"parent", required_argument, NULL, 'p'},
-        {"block", required_argument, NULL, 'b'}, {0}};
+    static const struct option options[] = {{"linked", required_argument, NULL, 'l'},
+                                            {"fixed", no_argument, NULL, 'f'},
+                                            {"raw", no_argument, NULL, 'r'},
+                                            {"vhdx", no_argument, NULL, 'x'},
+                                            {"parent", required_argument, NULL, 'p'},
+                                            {"block", required_argument, NULL, 'b'},
+                                            {0}};
     struct vhd_new what = {.kind = VHD_DYNAMIC};
     struct error err = {""};
+    const char *linked = NULL;
     bool raw = false, vhdx = false;
     int c, status = CLI_OK;
     while ((c = getopt_long(argc, argv, "", options, NULL)) != -1 && status == CLI_OK) {
@@ -63,6 +91,8 @@ int disk_create(int argc, char **argv)
             raw = true;
         else if (c == 'x')
             vhdx = true;
+        else if (c == 'l')
+            linked = optarg;
         else if (c == 'p')
             what.parent_path = optarg;
         else if (c == 'b')
@@ -72,6 +102,8 @@ int disk_create(int argc, char **argv)
     }
     if (status != CLI_OK)
         return status;
+    if (linked)
+        return create_linked(linked, argc - optind, argv + optind);
     if (what.parent_path && (raw || vhdx || what.kind == VHD_FIXED))
         return disk_usage("create", "only a dynamic VHD can have a parent");
     if (optind >= argc)

@@ -54,7 +54,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     f = fake_new(DISK_BYTES);
     f->now_bytes = DISK_BYTES;
-    if (raw_new(&f->file, DISK_BYTES, data[0] & 1, false, &blk) < 0)
+    if (raw_new(&f->file, DISK_BYTES, data[0] & 1, RAW_PLAIN, &blk) < 0)
         abort();
     struct speech speech = {data + 1, size - 1, fds[1]};
     if (pthread_create(&listener, NULL, listen_main, &speech) ||

@@ -43,7 +43,7 @@ static struct blk *make_parent(void)
     for (unsigned i = 0; i < SECTORS; i++)
         memset(f->now + i * 512, parent_value(i), 512);
     f->now_bytes = SECTORS * 512;
-    if (raw_new(&f->file, SECTORS * 512, true, false, &blk) < 0)
+    if (raw_new(&f->file, SECTORS * 512, true, RAW_PLAIN, &blk) < 0)
         abort();
     return blk;
 }

@@ -48,7 +48,7 @@ static struct blk *make_parent(void)
     for (unsigned i = 0; i < SECTORS; i++)
         memset(f->now + i * STRIDE, parent_value(i), 512);
     f->now_bytes = DISK_BYTES;
-    if (raw_new(&f->file, DISK_BYTES, true, false, &blk) < 0)
+    if (raw_new(&f->file, DISK_BYTES, true, RAW_PLAIN, &blk) < 0)
         abort();
     return blk;
 }
