@@ -14,10 +14,27 @@
 #include "server/files.h"
 #include "server/host.h"
 #include "server/life.h"
+#include "server/saved.h"
 #include "server/settings.h"
 
 /* Besides the guest's memory: devices, screens, and what compressing may add. */
 #define SAVED_EXTRA_BYTES MIB(24)
+
+/* What it has, or will have: a changed definition counts from the next start on. */
+static uint64_t memory_of(const struct machine *m)
+{
+    json_t *saved;
+    uint64_t bytes;
+
+    if (m->started)
+        return definition_memory_bytes(m->started);
+    if (m->state != MACHINE_STATE_SAVED)
+        return m->memory_bytes;
+    saved = saved_definition(m);
+    bytes = saved ? definition_memory_bytes(saved) : m->memory_bytes;
+    json_decref(saved);
+    return bytes;
+}
 
 static int check_cpu(struct machine *m, struct problem *p)
 {
@@ -40,19 +57,19 @@ static int check_cpu(struct machine *m, struct problem *p)
 static int check_memory(struct machine *m, struct problem *p)
 {
     uint64_t kept = (uint64_t)settings_integer(m->server, "memory-reserve-bytes");
-    uint64_t total = host_memory_bytes(), taken = 0;
+    uint64_t total = host_memory_bytes(), taken = 0, own = memory_of(m);
     char want[32], left[32];
 
     if (!kept || !total)
         return 0;
     for (struct machine *other = m->server->machines; other; other = other->next)
         if (other != m && life_is_on(other))
-            taken += other->memory_bytes;
-    if (m->memory_bytes > total || taken + m->memory_bytes + kept > total)
+            taken += memory_of(other);
+    if (own > total || taken + own + kept > total)
         return problem_set(
             p, PROBLEM_CODE_ADMISSION, NULL,
             "%s wants %s of memory, the host has %s left for machines", m->name,
-            size_format(m->memory_bytes, want, sizeof(want)),
+            size_format(own, want, sizeof(want)),
             size_format(total > taken + kept ? total - taken - kept : 0, left, sizeof(left)));
     return 0;
 }
@@ -68,7 +85,7 @@ int admission_reserve(struct machine *m, struct problem *p)
 {
     AUTO_FREE char *path = files_join(m->folder, RESERVE_FILE);
     AUTO_FD int fd = path ? open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600) : -1;
-    off_t bytes = (off_t)(m->memory_bytes + SAVED_EXTRA_BYTES);
+    off_t bytes = (off_t)(memory_of(m) + SAVED_EXTRA_BYTES);
     char size[32];
     int r;
 
@@ -101,6 +118,6 @@ uint64_t admission_reserved_bytes(struct server *server)
 
     for (struct machine *m = server->machines; m; m = m->next)
         if (life_is_on(m))
-            bytes += m->memory_bytes + SAVED_EXTRA_BYTES;
+            bytes += memory_of(m) + SAVED_EXTRA_BYTES;
     return bytes;
 }

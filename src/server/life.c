@@ -9,6 +9,7 @@
 #include "server/bus.h"
 #include "server/files.h"
 #include "server/jail.h"
+#include "server/saved.h"
 #include "server/stamp.h"
 
 #define ANSWER_MS 20000
@@ -296,10 +297,11 @@ static void on_save_begun(void *ctx, int r, json_t *value, const char *message)
 static int begin_save(struct machine *m)
 {
     AUTO_FREE char *path = files_join(m->folder, SAVED_FILE);
-    int r;
+    struct error err = {""};
+    int r = path ? saved_keep(m, &err) : -ENOMEM;
 
-    if (!path)
-        return -ENOMEM;
+    if (r < 0)
+        return r;
     m->save_paused = m->state == MACHINE_STATE_PAUSED;
     admission_release(m);
     r = process_call(m, "save", json_pack("{s:s}", "path", path), 0, on_save_begun, m);
@@ -325,7 +327,6 @@ static int begin_start(struct machine *m, struct problem *p)
         admission_release(m);
         return problem_set(p, PROBLEM_CODE_FAILED, NULL, "%s", *err.text ? err.text : strerror(-r));
     }
-    m->started_ms = stamp_now_ms();
     m->has_reason = false;
     m->was_on = true;
     m->activity = (struct activity){0};
@@ -339,8 +340,10 @@ static void started(struct machine *m)
     AUTO_FREE char *saved = files_join(m->folder, SAVED_FILE);
     bool restored = m->state == MACHINE_STATE_RESTORING;
 
-    if (restored && saved)
+    if (restored && saved) {
         files_remove(saved, NULL);
+        saved_forget(m);
+    }
     life_set_state(m, MACHINE_STATE_RUNNING);
     tell_op(m, restored ? EVENT_KIND_MACHINE_RESTORED : EVENT_KIND_MACHINE_STARTED,
             restored ? "goes on from where it was saved" : "was turned on");
@@ -363,8 +366,10 @@ static void reattached(struct machine *m, const char *state)
     }
     if (part)
         unlink(part);
-    if (!strcmp(state, "running") && saved)
+    if (!strcmp(state, "running") && saved) {
         files_remove(saved, NULL); /* it was restored from that */
+        saved_forget(m);
+    }
     if (machine_saved(m, NULL, &time) && time + 1000 >= m->started_ms) {
         quit(m); /* it had been saved, and was about to be ended */
         life_set_state(m, MACHINE_STATE_SAVING);
@@ -672,6 +677,7 @@ int life_discard(struct machine *m, const struct actor *actor, struct problem *p
     }
     if (!saved || files_remove(saved, &err) < 0)
         return problem_set(p, PROBLEM_CODE_FAILED, NULL, "%s", err.text);
+    saved_forget(m);
     if (screen)
         unlink(screen);
     m->was_on = false;

@@ -15,6 +15,7 @@
 #include "server/host.h"
 #include "server/jail.h"
 #include "server/life.h"
+#include "server/saved.h"
 #include "server/stamp.h"
 
 #define VM_PROGRAM "yado-vm"
@@ -288,7 +289,7 @@ int process_call(struct machine *m, const char *name, json_t *arguments, unsigne
 /* The definition as yado-vm is given it: without our part, disks by their full paths. */
 static json_t *vm_definition(struct machine *m)
 {
-    json_t *vm = json_deep_copy(m->definition), *disk;
+    json_t *vm = json_deep_copy(m->started), *disk;
     size_t i;
 
     json_object_del(vm, "server");
@@ -302,25 +303,38 @@ static json_t *vm_definition(struct machine *m)
     return vm;
 }
 
-static int write_files(struct machine *m, struct error *err)
+static int write_started(struct machine *m, struct error *err)
 {
-    AUTO_FREE char *vm_path = files_join(m->run, "vm.json");
-    AUTO_FREE char *started_path = files_join(m->run, "started.json");
+    AUTO_FREE char *path = files_join(m->run, "started.json");
     AUTO_FREE char *boot = host_boot_id();
-    json_t *vm = vm_definition(m), *started;
-    int r = -ENOMEM;
+    json_t *started =
+        json_pack("{s:O, s:s, s:I, s:b}", "definition", m->started, "boot", boot ? boot : "",
+                  "time", (json_int_t)m->started_ms, "jailed", m->jailed);
+    int r = started && path ? files_replace_json(path, started, 0600, err) : -ENOMEM;
 
-    started =
-        json_pack("{s:O, s:s, s:I, s:b}", "definition", m->definition, "boot", boot ? boot : "",
-                  "time", (json_int_t)stamp_now_ms(), "jailed", m->server->jail_missing == NULL);
-    if (vm && started && vm_path && started_path) {
-        r = files_replace_json(vm_path, vm, 0644, err);
-        if (r == 0)
-            r = files_replace_json(started_path, started, 0600, err);
-    }
-    json_decref(vm);
     json_decref(started);
     return r;
+}
+
+static int write_files(struct machine *m, struct error *err)
+{
+    AUTO_FREE char *path = files_join(m->run, "vm.json");
+    json_t *vm = vm_definition(m);
+    int r = vm && path ? files_replace_json(path, vm, 0644, err) : -ENOMEM;
+
+    json_decref(vm);
+    return r == 0 ? write_started(m, err) : r;
+}
+
+void process_medium(struct machine *m, const char *drive, json_t *file)
+{
+    if (!m->started)
+        return;
+    if (json_is_string(file))
+        json_object_set(m->started, drive, file);
+    else
+        json_object_del(m->started, drive);
+    write_started(m, NULL);
 }
 
 static int open_lock(struct machine *m, int *ret_fd, struct error *err)
@@ -413,22 +427,22 @@ int process_start(struct machine *m, bool restore, struct error *err)
     if (r < 0)
         return r;
     remove_old(m);
-    r = write_files(m, err);
-    if (r < 0)
-        return r;
-    p = process_new(m);
-    if (!p)
-        return -ENOMEM;
-    r = spawn(m, p, restore, lock, err);
+    json_decref(m->started);
+    m->started = restore ? saved_definition(m) : json_deep_copy(m->definition);
+    m->started_ms = stamp_now_ms();
+    m->jailed = m->server->jail_missing == NULL;
+    r = m->started ? write_files(m, err) : -ENOMEM;
+    p = r == 0 ? process_new(m) : NULL;
+    if (r == 0)
+        r = p ? spawn(m, p, restore, lock, err) : -ENOMEM;
     if (r < 0) {
-        process_done(p);
+        if (p)
+            process_done(p);
         remove_old(m);
+        json_decref(TAKE_PTR(m->started));
         return r;
     }
     m->process = p;
-    json_decref(m->started);
-    m->started = json_deep_copy(m->definition);
-    m->jailed = m->server->jail_missing == NULL;
     jail_share(m, p->pid);
     uv_timer_start(&p->retry, on_retry, p->delay_ms, 0);
     return 0;

@@ -34,6 +34,8 @@ struct process_end {
 int process_start(struct machine *m, bool restore, struct error *err);
 /* Is there one? Then find it again: true, and life_ready() or life_ended() follow. */
 bool process_find(struct machine *m);
+/* Another medium (a path, else the drive is empty) is in a drive of its from now on. */
+void process_medium(struct machine *m, const char *drive, json_t *file);
 /* Ask its control socket; see channel_call(). -EPIPE where there is none. */
 int process_call(struct machine *m, const char *name, json_t *arguments, unsigned timeout_ms,
                  channel_done *done, void *ctx);

@@ -51,7 +51,7 @@ static void on_picture(void *ctx, int r, json_t *value, const char *message)
             keep(m, wish->width, png, (size_t)bytes - pad);
         wish->done(wish->ctx, png, (size_t)bytes - pad, NULL);
     } else {
-        problem_set(&p, PROBLEM_CODE_UNAVAILABLE, NULL, "%s",
+        problem_set(&p, PROBLEM_CODE_FAILED, NULL, "%s",
                     r < 0 ? message : "the picture makes no sense");
         wish->done(wish->ctx, NULL, 0, &p);
     }
@@ -65,7 +65,7 @@ static void from_file(struct machine *m, screen_done *done, void *ctx)
     struct problem p;
     size_t len;
 
-    if (m->state == MACHINE_STATE_SAVED && path &&
+    if ((m->state == MACHINE_STATE_SAVED || m->state == MACHINE_STATE_RESTORING) && path &&
         files_read(path, PICTURE_MAX, &png, &len, NULL) == 0) {
         done(ctx, (const uint8_t *)png, len, NULL);
         return;
@@ -80,7 +80,6 @@ void screen_get(struct machine *m, unsigned width, screen_done *done, void *ctx)
 {
     struct picture *t = &m->thumbnail;
     struct wish *wish;
-    struct problem p;
     json_t *arguments = width ? json_pack("{s:i}", "width", (int)width) : NULL;
 
     if (!process_pid(m)) {
@@ -103,6 +102,5 @@ void screen_get(struct machine *m, unsigned width, screen_done *done, void *ctx)
     } else {
         json_decref(arguments);
     }
-    problem_set(&p, PROBLEM_CODE_UNAVAILABLE, NULL, "%s does not answer yet", m->name);
-    done(ctx, NULL, 0, &p);
+    from_file(m, done, ctx); /* it does not answer yet */
 }

@@ -11,6 +11,7 @@
 #include "server/machine.h"
 #include "server/merge.h"
 #include "server/process.h"
+#include "server/saved.h"
 #include "server/stamp.h"
 #include "server/tasks.h"
 #include "server/tick.h"
@@ -85,13 +86,16 @@ static json_t *reason_json(const struct machine *m)
 /* What of the definition counts only from the next start on. */
 static json_t *needs_restart(const struct machine *m)
 {
-    json_t *list = json_array(), *now, *then;
-    static const char *const at_once[] = {"server", "name", "cdrom", "floppy", "undo"};
+    json_t *list = json_array(), *now, *then = NULL;
+    static const char *const at_once[] = {"server", "name", "undo"};
 
-    if (!m->started)
+    if (m->started)
+        then = json_copy(m->started);
+    else if (m->state == MACHINE_STATE_SAVED)
+        then = saved_definition(m);
+    if (!then)
         return list;
     now = json_copy(m->definition);
-    then = json_copy(m->started);
     for (size_t i = 0; now && then && i < ARRAY_LEN(at_once); i++) {
         json_object_del(now, at_once[i]);
         json_object_del(then, at_once[i]);

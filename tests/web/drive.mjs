@@ -70,6 +70,17 @@ async function logIn(page, user, password) {
   await page.locator('button[type=submit]').click()
 }
 
+/** What was asked for has come, and has been drawn. */
+async function settled(page) {
+  await page.waitForFunction(() => ![...document.querySelectorAll('main .muted')].some((e) => /^(Loading|読み込み中)/.test(e.textContent)))
+  await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve, 300))))
+}
+
+/** What xterm.js shows. */
+async function terminalShows(page, text) {
+  await page.waitForFunction((wanted) => document.querySelector('.terminal .xterm-rows')?.innerText.replaceAll('\u00a0', ' ').includes(wanted), text)
+}
+
 /** No rule of axe is broken, nothing sticks out, nothing was complained of. */
 async function inspect(page, name) {
   await page.screenshot({ path: path.join(folder, `${name}.png`) })
@@ -80,7 +91,10 @@ async function inspect(page, name) {
   })
   check(!broken.length, `axe: ${broken.join('; ')}`)
   const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
-  check(over <= 0, `the page is ${over} pixels wider than the screen`)
+  const widest = await page.evaluate(() => [...document.querySelectorAll('main *')]
+    .filter((e) => e.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
+    .slice(-3).map((e) => `${e.tagName.toLowerCase()}.${e.className} "${e.textContent.slice(0, 40)}"`).join(', '))
+  check(over <= 0, `the page is ${over} pixels wider than the screen: ${widest}`)
   check(!page.problems.length, `the browser complains: ${page.problems.splice(0).join('; ')}`)
 }
 
@@ -136,12 +150,22 @@ await step('its screen is in the page, and takes keys', async () => {
   const end = Date.now() + PATIENCE
   while ((await colours()) < 2 && Date.now() < end) await page.waitForTimeout(500)
   check((await colours()) >= 2, 'the screen stays empty')
+  await page.waitForTimeout(1500) // the picture: boot messages are over
   await inspect(page, 'screen')
+  // GRUB says the same on both of its consoles.
+  await page.keyboard.type('c', { delay: 100 })
+  await page.waitForTimeout(500)
+  await page.keyboard.type('echo typed-on-the-screen', { delay: 50 })
+  await page.keyboard.press('Enter')
 })
-await step('its serial line is in the page', async () => {
+await step('its serial line is in the page, with what was written before, and takes keys', async () => {
   await page.goto(`${machineUrl}/serial`)
   await page.locator('.console-state', { hasText: 'Connected' }).waitFor()
-  await page.locator('.terminal .xterm').waitFor()
+  await terminalShows(page, 'typed-on-the-screen')
+  await page.locator('.console > .terminal').click()
+  await page.keyboard.type('echo typed-on-the-line', { delay: 50 })
+  await page.keyboard.press('Enter')
+  await terminalShows(page, '\ntyped-on-the-line')
   await inspect(page, 'serial')
 })
 await step('a change that needs a restart is marked until then', async () => {
@@ -160,7 +184,15 @@ await step('saved', async () => {
 await step('restored', async () => {
   await action(page, 'Restore').click()
   await state(page).filter({ hasText: 'Running' }).waitFor()
-  await page.waitForTimeout(4000) // some activity for the charts
+  await page.locator('.alert', { hasText: 'used after a restart' }).waitFor()
+  await page.goto(`${machineUrl}/serial`)
+  await page.locator('.console-state', { hasText: 'Connected' }).waitFor()
+  await page.locator('.console > .terminal').click()
+  await page.keyboard.type('echo goes-on', { delay: 50 })
+  await page.keyboard.press('Enter')
+  await terminalShows(page, '\ngoes-on')
+  await page.goto(machineUrl)
+  await settled(page)
   await inspect(page, 'machine')
 })
 
@@ -180,7 +212,7 @@ for (const [look, options] of Object.entries({
     await step(`${name}, ${look}`, async () => {
       await other.goto(new URL(hash, url).href)
       await other.locator('main h1').waitFor()
-      await other.waitForTimeout(1500)
+      await settled(other)
       await inspect(other, `${name}-${look}`)
     })
   await step(`its language is the browser's, ${look}`, async () => {
@@ -212,7 +244,7 @@ if (env.YADO_USER2)
     await page.goto(`${machineUrl}/permissions`)
     await page.getByRole('button', { name: 'Add permission' }).click()
     const dialog = page.getByRole('dialog')
-    await dialog.getByLabel('Who').fill(env.YADO_USER2)
+    await dialog.getByRole('textbox', { name: 'Who' }).fill(env.YADO_USER2)
     await dialog.getByRole('checkbox', { name: /^Control/ }).uncheck()
     await dialog.getByRole('button', { name: 'Save changes' }).click()
     await dialog.waitFor({ state: 'detached' })

@@ -122,6 +122,7 @@ static void media_changed(struct request *q, json_t *file)
         return;
     }
     json_decref(definition);
+    process_medium(q->machine, drive, file);
     bus_event(q->server,
               &(struct event){.kind = EVENT_KIND_MACHINE_MEDIA_CHANGED,
                               .actor = &q->actor,
