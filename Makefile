@@ -10,7 +10,7 @@
 #   make fmt      clang-format over the sources; make tidy: clang-tidy
 
 PREFIX ?= /usr/local
-PROGRAMS = yado yado-vm yado-net
+PROGRAMS = yado yado-vm yado-net yado-jail
 
 .PHONY: all build run check soak bench fmt tidy install clean
 all: build

@@ -12,10 +12,14 @@
 #include <sys/sysmacros.h>
 
 #include "base/log.h"
+#include "server/bus.h"
+#include "server/child.h"
 #include "server/files.h"
+#include "server/process.h"
 
 #define LOG_ROOM "jail"
 #define JAIL_PROGRAM "yado-jail"
+#define REACH_MS 10000
 #define CPU_PERIOD_US 100000
 /* A machine's user: a number of its own in a range that no account has (see yado-jail(8)). */
 #define UID_FIRST 0x59000000u
@@ -47,18 +51,33 @@ static int add_owned(struct jail *jail, char *text)
     return add(jail, text);
 }
 
-/* A file that the machine may use, by the definition alone. */
+/* A file that the machine may use; "bios" and the like are none. */
 static int add_file(struct jail *jail, const char *option, const char *path)
 {
-    int r = path ? add(jail, option) : 0;
+    bool file = path && *path == '/';
+    int r = file ? add(jail, option) : 0;
 
-    return r < 0 || !path ? r : add_owned(jail, strdup(path));
+    return r < 0 || !file ? r : add_owned(jail, strdup(path));
+}
+
+static const char *machine_text(const struct machine *m, const char *name)
+{
+    return json_string_value(json_object_get(m->started, name));
+}
+
+static char *group_of(const struct machine *m)
+{
+    AUTO_FREE char *name = NULL;
+
+    if (!m->server->cgroup || asprintf(&name, "machine-%s", m->id) < 0)
+        return NULL;
+    return files_join(m->server->cgroup, name);
 }
 
 static int add_disks(struct jail *jail, struct machine *m)
 {
-    json_t *disk, *disks = json_object_get(m->definition, "disk");
-    bool undo = json_object_get(m->definition, "undo") != NULL;
+    json_t *disk, *disks = json_object_get(m->started, "disk");
+    bool undo = json_object_get(m->started, "undo") != NULL;
     size_t i;
     int r = 0;
 
@@ -70,11 +89,11 @@ static int add_disks(struct jail *jail, struct machine *m)
 
         if (!slash)
             r = -ENOMEM;
-        /* Parents and undo files lie beside a disk. */
         if (r == 0)
-            r = add(jail, readonly ? "--read" : "--write");
+            r = add_file(jail, readonly ? "--read" : "--write", path);
         if (r == 0)
-            r = add_owned(jail, strdup(path));
+            r = add_file(jail, "--disk", path);
+        /* An undo disk is made beside its disk. */
         if (r == 0 && undo)
             *slash = '\0', r = add_file(jail, "--folder", path);
         free(path);
@@ -84,9 +103,47 @@ static int add_disks(struct jail *jail, struct machine *m)
     return r;
 }
 
+/* Where parents may be: what `yado disk` is told, too. */
+static int add_parents(struct jail *jail, struct machine *m)
+{
+    json_t *folder, *folders = json_object_get(m->server->settings, "folders");
+    size_t i;
+    int r = add_file(jail, "--parents", machine_text(m, "parents"));
+
+    json_array_foreach(folders, i, folder)
+    {
+        if (r == 0)
+            r = add_file(jail, "--parents", json_string_value(json_object_get(folder, "path")));
+    }
+    return r;
+}
+
+/* Only what needs the host's network gets it; the others reach nothing at all. */
+static int add_nets(struct jail *jail, struct machine *m)
+{
+    json_t *net, *nets = json_object_get(m->started, "net");
+    size_t i;
+    int r = 0;
+
+    json_array_foreach(nets, i, net)
+    {
+        const char *type = json_string_value(json_object_get(net, "type"));
+        const char *name = json_string_value(json_object_get(net, "name"));
+
+        if (r == 0 && type && !strcmp(type, "nat"))
+            r = add(jail, "--net");
+        else if (r == 0 && type && !strcmp(type, "tap"))
+            r = add(jail, "--wire");
+        else if (r == 0 && type && !strcmp(type, "network"))
+            r = add_file(jail, "--read", name);
+    }
+    return r;
+}
+
 static int fill(struct jail *jail, struct machine *m, const char *const *args)
 {
-    static const char *const files[] = {"kernel", "initrd", "cdrom", "floppy"};
+    static const char *const files[] = {"kernel", "initrd", "cdrom", "floppy", "firmware"};
+    AUTO_FREE char *group = group_of(m);
     char uid[16];
     int r = add_owned(jail, files_join(m->server->programs, JAIL_PROGRAM));
 
@@ -102,9 +159,13 @@ static int fill(struct jail *jail, struct machine *m, const char *const *args)
     if (r == 0)
         r = add_disks(jail, m);
     for (size_t i = 0; i < ARRAY_LEN(files) && r == 0; i++)
-        r = add_file(jail, "--read", json_string_value(json_object_get(m->definition, files[i])));
+        r = add_file(jail, "--read", machine_text(m, files[i]));
     if (r == 0)
-        r = add_file(jail, "--read", json_string_value(json_object_get(m->definition, "parents")));
+        r = add_parents(jail, m);
+    if (r == 0)
+        r = add_nets(jail, m);
+    if (r == 0)
+        r = add_file(jail, "--group", group);
     if (r == 0)
         r = add(jail, "--");
     for (size_t i = 0; args[i] && r == 0; i++)
@@ -134,6 +195,96 @@ void jail_done(struct jail *jail)
     *jail = (struct jail){.count = 0};
 }
 
+struct reach {
+    void (*done)(void *ctx, const struct problem *p);
+    void *ctx;
+};
+
+static void on_reached(void *ctx, const struct child_result *child)
+{
+    struct reach *reach = ctx;
+    struct problem p;
+
+    if (child->status != 0)
+        problem_set(&p, PROBLEM_CODE_FAILED, NULL, "%.400s",
+                    *child->errors ? child->errors : "the machine's jail cannot be opened");
+    reach->done(reach->ctx, child->status != 0 ? &p : NULL);
+    free(reach);
+}
+
+void jail_reach(struct machine *m, const char *path,
+                void (*done)(void *ctx, const struct problem *p), void *ctx)
+{
+    AUTO_FREE char *program = files_join(m->server->programs, JAIL_PROGRAM);
+    struct reach *reach;
+    char uid[16], pid[16];
+    const char *args[] = {program, "--uid", uid, "--into", pid, "--read", path, NULL};
+    struct child_request request = {.args = args, .timeout_ms = REACH_MS, .on_end = on_reached};
+    struct error err = {"no memory"};
+    struct problem p;
+
+    if (m->server->jail_missing || !process_pid(m)) {
+        done(ctx, NULL);
+        return;
+    }
+    snprintf(uid, sizeof(uid), "%u", uid_of(m));
+    snprintf(pid, sizeof(pid), "%d", (int)process_pid(m));
+    request.ctx = reach = malloc(sizeof(*reach));
+    if (program && reach) {
+        *reach = (struct reach){done, ctx};
+        if (child_start(m->server->loop, &request, NULL, &err) == 0)
+            return;
+    }
+    free(reach);
+    problem_set(&p, PROBLEM_CODE_FAILED, NULL, "%s", err.text);
+    done(ctx, &p);
+}
+
+/* What jail.json says that the host refuses, in one text; NULL: nothing, or nothing is known. */
+static char *missing_parts(json_t *report)
+{
+    json_t *part, *parts = json_object_get(report, "missing");
+    char *text = NULL;
+    size_t i;
+
+    json_array_foreach(parts, i, part)
+    {
+        AUTO_FREE char *before = TAKE_PTR(text);
+
+        if (asprintf(&text, "%s%s%s", before ? before : "", before ? ", " : "",
+                     json_string_value(part)) < 0)
+            text = NULL;
+    }
+    return text;
+}
+
+void jail_look(struct machine *m)
+{
+    AUTO_FREE char *path = files_join(m->run, "jail.json");
+    AUTO_FREE char *missing = NULL;
+    struct actor actor = actor_system("server");
+    json_t *report = NULL;
+
+    if (!path || files_read_json(path, &report, NULL) < 0) {
+        m->jailed = false;
+        return;
+    }
+    missing = missing_parts(report);
+    json_decref(report);
+    m->jailed = !missing;
+    if (!missing || (m->server->jail_said && !strcmp(m->server->jail_said, missing)))
+        return;
+    bus_event(m->server,
+              &(struct event){.kind = EVENT_KIND_MACHINE_JAIL_INCOMPLETE,
+                              .severity = SEVERITY_WARNING,
+                              .actor = &actor,
+                              .about = machine_about(m),
+                              .cause = EVENT_CAUSE_HOST},
+              "%s runs without %s: the host refuses it", m->name, missing);
+    free(m->server->jail_said);
+    m->server->jail_said = TAKE_PTR(missing);
+}
+
 /* ---- cgroup ---- */
 
 static int put(const char *folder, const char *name, const char *text)
@@ -144,15 +295,6 @@ static int put(const char *folder, const char *name, const char *text)
     if (fd < 0)
         return -errno;
     return write(fd, text, strlen(text)) < 0 ? -errno : 0;
-}
-
-static char *group_of(const struct machine *m)
-{
-    AUTO_FREE char *name = NULL;
-
-    if (!m->server->cgroup || asprintf(&name, "machine-%s", m->id) < 0)
-        return NULL;
-    return files_join(m->server->cgroup, name);
 }
 
 /* io.max: "MAJOR:MINOR rbps=N …" of the device that a file lies on. */
@@ -221,12 +363,10 @@ static int configure(const char *group, struct machine *m, struct error *err)
     return first;
 }
 
-void jail_share(struct machine *m, pid_t pid)
+void jail_share(struct machine *m)
 {
     AUTO_FREE char *group = group_of(m);
     struct error err = {""};
-    char text[16];
-    int r;
 
     if (!group)
         return;
@@ -236,6 +376,16 @@ void jail_share(struct machine *m, pid_t pid)
     }
     if (configure(group, m, &err) < 0)
         log_warning("%s: %s", m->name, err.text);
+}
+
+void jail_join(struct machine *m, pid_t pid)
+{
+    AUTO_FREE char *group = group_of(m);
+    char text[16];
+    int r;
+
+    if (!group)
+        return;
     snprintf(text, sizeof(text), "%d", (int)pid);
     r = put(group, "cgroup.procs", text);
     if (r < 0)

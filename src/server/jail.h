@@ -8,7 +8,7 @@
 
 #include "server/machine.h"
 
-#define JAIL_ARGS_MAX 128
+#define JAIL_ARGS_MAX 320
 
 struct jail {
     const char *args[JAIL_ARGS_MAX];
@@ -23,8 +23,20 @@ void jail_init(struct server *server);
 int jail_wrap(struct machine *m, const char *const *args, struct jail *ret_jail, struct error *err);
 void jail_done(struct jail *jail);
 
-/* Put a process into the machine's cgroup, with the machine's share of the host. */
-void jail_share(struct machine *m, pid_t pid);
+/* The machine's process answers: is all of its jail there? Sets m->jailed, tells what is not. */
+void jail_look(struct machine *m);
+
+/*
+ * Let a machine that runs read one file (or folder) more. done is called once, now or later, with
+ * NULL or with what went wrong.
+ */
+void jail_reach(struct machine *m, const char *path,
+                void (*done)(void *ctx, const struct problem *p), void *ctx);
+
+/* Make the machine's cgroup, with the machine's share of the host. */
+void jail_share(struct machine *m);
+/* Put a process that has no jail into it; one that has goes there by itself. */
+void jail_join(struct machine *m, pid_t pid);
 /* The share has been changed. 0, or -errno with text. */
 int jail_change(struct machine *m, struct error *err);
 /* The machine is off: remove its cgroup. */

@@ -228,6 +228,7 @@ static void on_status(void *ctx, int r, json_t *value, const char *message)
         return;
     }
     p->ready = true;
+    jail_look(p->machine);
     snprintf(p->machine->engine, sizeof(p->machine->engine), "%s", engine ? engine : "");
     console_open(p->machine);
     life_ready(p->machine, value);
@@ -238,9 +239,10 @@ static void on_open(void *ctx, int status)
     struct process *p = ctx;
     pid_t pid;
 
-    if (status == 0 && !p->pid && channel_peer_pid(p->channel, &pid) == 0) {
+    /* A child may be the jail's, which waits for the machine's process. */
+    if (status == 0 && channel_peer_pid(p->channel, &pid) == 0) {
         p->pid = pid;
-        if (watch(p) < 0)
+        if (!p->is_child && p->pidfd < 0 && watch(p) < 0)
             status = -ESRCH;
     }
     if (status < 0 || channel_call(p->channel, "status", NULL, ANSWER_MS, on_status, p) < 0)
@@ -307,9 +309,8 @@ static int write_started(struct machine *m, struct error *err)
 {
     AUTO_FREE char *path = files_join(m->run, "started.json");
     AUTO_FREE char *boot = host_boot_id();
-    json_t *started =
-        json_pack("{s:O, s:s, s:I, s:b}", "definition", m->started, "boot", boot ? boot : "",
-                  "time", (json_int_t)m->started_ms, "jailed", m->jailed);
+    json_t *started = json_pack("{s:O, s:s, s:I}", "definition", m->started, "boot",
+                                boot ? boot : "", "time", (json_int_t)m->started_ms);
     int r = started && path ? files_replace_json(path, started, 0600, err) : -ENOMEM;
 
     json_decref(started);
@@ -405,8 +406,8 @@ static int spawn(struct machine *m, struct process *p, bool restore, int lock, s
 
 static void remove_old(struct machine *m)
 {
-    static const char *const names[] = {"control", "vnc",          "serial", "report.json",
-                                        "log",     "started.json", "vm.json"};
+    static const char *const names[] = {"control", "vnc",          "serial",  "report.json",
+                                        "log",     "started.json", "vm.json", "jail.json"};
 
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         AUTO_FREE char *path = files_join(m->run, names[i]);
@@ -430,7 +431,8 @@ int process_start(struct machine *m, bool restore, struct error *err)
     json_decref(m->started);
     m->started = restore ? saved_definition(m) : json_deep_copy(m->definition);
     m->started_ms = stamp_now_ms();
-    m->jailed = m->server->jail_missing == NULL;
+    m->jailed = false; /* until it answers */
+    jail_share(m);
     r = m->started ? write_files(m, err) : -ENOMEM;
     p = r == 0 ? process_new(m) : NULL;
     if (r == 0)
@@ -443,7 +445,8 @@ int process_start(struct machine *m, bool restore, struct error *err)
         return r;
     }
     m->process = p;
-    jail_share(m, p->pid);
+    if (m->server->jail_missing)
+        jail_join(m, p->pid);
     uv_timer_start(&p->retry, on_retry, p->delay_ms, 0);
     return 0;
 }
@@ -462,7 +465,6 @@ bool process_find(struct machine *m)
     started_boot = json_string_value(json_object_get(started, "boot"));
     m->started = json_is_object(definition) ? json_incref(definition) : json_object();
     m->started_ms = (int64_t)json_integer_value(json_object_get(started, "time"));
-    m->jailed = json_is_true(json_object_get(started, "jailed"));
     if (is_locked(m)) {
         m->process = process_new(m);
         if (m->process)
@@ -485,7 +487,7 @@ void process_kill(struct machine *m)
     if (p && p->pidfd >= 0)
         syscall(SYS_pidfd_send_signal, p->pidfd, SIGKILL, NULL, 0);
     else if (p && p->is_child)
-        kill(p->pid, SIGKILL);
+        kill(p->child.pid, SIGKILL); /* and what waits for its end with it */
 }
 
 pid_t process_pid(const struct machine *m)

@@ -8,6 +8,7 @@
  *   started.json  what it was started with
  *   vm.json       the definition that it was given
  *   control, vnc, serial  its sockets
+ *   jail.json     what of its jail the host has refused, written by yado-jail
  *   report.json   how it has ended, written by itself
  *   log           what it printed
  */

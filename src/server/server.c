@@ -128,6 +128,7 @@ void server_close(struct server *server)
     server->store = store_close(server->store);
     json_decref(server->settings);
     free(server->cgroup);
+    free(server->jail_said);
     if (server->lock_fd >= 0)
         close(server->lock_fd);
 }

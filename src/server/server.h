@@ -52,6 +52,7 @@ struct server {
     bool stopping;
 
     const char *jail_missing; /* why there is no jail; NULL: there is one */
+    char *jail_said;          /* what of the jail the host refuses, when that was last told */
     char *cgroup;             /* folder of the cgroup that machines' groups are made in, or NULL */
     const char *cgroup_missing;
     char *https_url, *https_fingerprint; /* of the listener, or NULL */

@@ -6,6 +6,7 @@
 #include "api_routes.h"
 #include "server/bus.h"
 #include "server/folders.h"
+#include "server/jail.h"
 #include "server/merge.h"
 #include "server/process.h"
 #include "server/screen.h"
@@ -156,6 +157,19 @@ static void on_inserted(void *ctx, int r, json_t *value, const char *message)
         media_changed(q, json_object_get(q->body, "file"));
 }
 
+static void on_reached(void *ctx, const struct problem *p)
+{
+    struct request *q = ctx;
+
+    if (p)
+        reply_problem(q, p);
+    else if (machine_still_there(q))
+        ask(q, "insert",
+            json_pack("{s:s, s:O}", "drive", request_text(q, "drive"), "path",
+                      json_object_get(q->body, "file")),
+            on_inserted);
+}
+
 void api_insert_medium(struct request *q)
 {
     const char *file = json_string_value(json_object_get(q->body, "file"));
@@ -170,8 +184,7 @@ void api_insert_medium(struct request *q)
         return;
     json_object_set_new(q->body, "file", json_string(real));
     if (process_pid(q->machine))
-        ask(q, "insert", json_pack("{s:s, s:s}", "drive", request_text(q, "drive"), "path", real),
-            on_inserted);
+        jail_reach(q->machine, real, on_reached, q);
     else
         media_changed(q, json_object_get(q->body, "file"));
 }
