@@ -147,6 +147,13 @@ static void connection_free(struct connection *c)
 
 /* ---- answering ---- */
 
+void connection_take(struct connection *c, struct request *q)
+{
+    c->request = q;
+    /* An answer may take as long as a task does, which has a limit of its own. */
+    lws_set_timeout(c->wsi, NO_PENDING_TIMEOUT, 0);
+}
+
 void connection_answer(struct connection *c, const struct answer *answer)
 {
     c->request = NULL;

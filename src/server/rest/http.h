@@ -32,6 +32,8 @@ struct answer {
     bool page; /* something for a browser to show, not the API's */
     bool cache;
 };
+/* From now on the connection's end is told to q: its connection becomes NULL. */
+void connection_take(struct connection *c, struct request *q);
 /* Once for each request, at any time; data is copied. */
 void connection_answer(struct connection *c, const struct answer *answer);
 /* An endless answer (text/event-stream): begin, then add as often as wished. */

@@ -363,6 +363,8 @@ void route_request(struct server *server, struct connection *connection,
         reply_problem(q, &p);
     else if (arrival->websocket)
         *ret_request = q;
-    else
+    else {
+        connection_take(connection, q);
         q->route->handle(q);
+    }
 }
