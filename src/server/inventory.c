@@ -15,6 +15,7 @@
 #include "server/files.h"
 #include "server/machine.h"
 #include "server/process.h"
+#include "server/saved.h"
 #include "server/stamp.h"
 
 struct machine *machine_find(struct server *server, const char *id)
@@ -491,9 +492,9 @@ char *machine_disk_path(const struct machine *m, const char *file)
     return *file == '/' ? strdup(file) : files_join(m->folder, file);
 }
 
-bool machine_uses(const struct machine *m, const char *path)
+static bool definition_uses(const struct machine *m, json_t *definition, const char *path)
 {
-    json_t *disk, *disks = json_object_get(m->definition, "disk");
+    json_t *disk, *disks = json_object_get(definition, "disk");
     size_t i;
 
     json_array_foreach(disks, i, disk)
@@ -506,6 +507,22 @@ bool machine_uses(const struct machine *m, const char *path)
             return true;
     }
     return false;
+}
+
+bool machine_uses(const struct machine *m, const char *path)
+{
+    json_t *saved;
+    bool uses;
+
+    if (definition_uses(m, m->definition, path) ||
+        (m->started && definition_uses(m, m->started, path)))
+        return true;
+    if (m->state != MACHINE_STATE_SAVED)
+        return false;
+    saved = saved_definition(m);
+    uses = definition_uses(m, saved, path);
+    json_decref(saved);
+    return uses;
 }
 
 struct machine *machine_using(struct server *server, const char *path, const struct machine *except)

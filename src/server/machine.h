@@ -107,7 +107,7 @@ int machine_remove(struct machine *m, bool with_disks, struct problem *p);
 void machine_keep_status(struct machine *m);
 /* The path of a disk of its definition as the host knows it; freed with free(). */
 char *machine_disk_path(const struct machine *m, const char *file);
-/* True when its definition has this file, resolved, as a disk. */
+/* True when it has this file, resolved, as a disk: now, from the next start on, or where saved. */
 bool machine_uses(const struct machine *m, const char *path);
 /* Some machine (but not except) that has it, or NULL. */
 struct machine *machine_using(struct server *server, const char *path,

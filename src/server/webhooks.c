@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * One thread sends, one event after the other, so that an address that does not answer delays
- * others but never the server. What cannot be sent is tried twice more.
+ * others but never the server. What cannot be sent is tried twice more, after 1 and 4 seconds.
  */
 #include <curl/curl.h>
 #include <errno.h>
@@ -15,7 +15,8 @@
 
 #define QUEUE_MAX 1000u
 #define SECONDS_MAX 10L
-#define ATTEMPTS 3
+#define RETRIES 2
+#define RETRY_SECONDS 1
 
 struct hook {
     char id[17];
@@ -108,13 +109,35 @@ static struct hook *take(struct webhooks *w)
     return hook;
 }
 
+/* Between two attempts, longer each time; false: there is no time left for another. */
+static bool wait_for_retry(struct webhooks *w, int attempt)
+{
+    struct timespec until;
+    bool stop;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += RETRY_SECONDS * (attempt + 1) * (attempt + 1);
+    pthread_mutex_lock(&w->lock);
+    while (!w->stop && pthread_cond_timedwait(&w->wake, &w->lock, &until) != ETIMEDOUT)
+        ; /* more has come to the queue */
+    stop = w->stop;
+    pthread_mutex_unlock(&w->lock);
+    return !stop;
+}
+
+static bool is_delivered(const struct hook *hook)
+{
+    return hook->status >= 200 && hook->status <= 299;
+}
+
 static void *run(void *arg)
 {
     struct webhooks *w = arg;
     struct hook *hook;
 
     while ((hook = take(w))) {
-        for (int i = 0; i < ATTEMPTS && (hook->status < 200 || hook->status > 299); i++)
+        send_once(hook);
+        for (int i = 0; i < RETRIES && !is_delivered(hook) && wait_for_retry(w, i); i++)
             send_once(hook);
         pthread_mutex_lock(&w->lock);
         hook->next = w->done;

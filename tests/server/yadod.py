@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A yadod of one's own for a test, and requests to it."""
+import base64
 import http.client
 import json
 import os
@@ -7,6 +8,7 @@ import pathlib
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import time
@@ -35,6 +37,94 @@ class Answer:
     @property
     def json(self):
         return json.loads(self.data)
+
+
+class WebSocket:
+    """A client's end (RFC 6455) over the API's socket."""
+
+    def __init__(self, path, where, protocol):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(60)
+        self.socket.connect(path)
+        key = base64.b64encode(os.urandom(16)).decode()
+        self.socket.sendall((f"GET /api/v1{where} HTTP/1.1\r\nHost: localhost\r\n"
+                             "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+                             f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n"
+                             f"Sec-WebSocket-Protocol: {protocol}\r\n\r\n").encode())
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += self._exactly(1)
+        self.status = int(head.split()[1])
+        if self.status != 101:
+            raise OSError(f"{where}: {head.decode(errors='replace')}")
+
+    def _exactly(self, count):
+        data = b""
+        while len(data) < count:
+            part = self.socket.recv(count - len(data))
+            if not part:
+                raise ConnectionError("the WebSocket was closed")
+            data += part
+        return data
+
+    def send(self, data, opcode=2):
+        mask = os.urandom(4)
+        length = struct.pack(">B", 0x80 | len(data)) if len(data) < 126 else \
+            struct.pack(">BH", 0x80 | 126, len(data))
+        self.socket.sendall(bytes([0x80 | opcode]) + length + mask
+                            + bytes(b ^ mask[i % 4] for i, b in enumerate(data)))
+
+    def receive(self, seconds=60):
+        """The next message, pings answered."""
+        self.socket.settimeout(seconds)
+        message = b""
+        while True:
+            first, second = self._exactly(2)
+            length = second & 0x7f
+            if length == 126:
+                length = struct.unpack(">H", self._exactly(2))[0]
+            elif length == 127:
+                length = struct.unpack(">Q", self._exactly(8))[0]
+            data = self._exactly(length)
+            if first & 0x0f == 9:
+                self.send(data, 10)
+            elif first & 0x0f == 8:
+                raise ConnectionError("the WebSocket was closed")
+            elif first & 0x0f != 10:
+                message += data
+                if first & 0x80:
+                    return message
+
+    def close(self):
+        self.socket.close()
+
+
+class Console:
+    """A machine's serial line."""
+
+    def __init__(self, server, machine):
+        self.socket = WebSocket(server.socket, f"/machines/{machine}/serial", "binary")
+        self.text = ""
+        self.at = 0
+
+    def expect(self, text, seconds=120):
+        end = time.monotonic() + seconds
+        while text not in self.text[self.at:]:
+            left = end - time.monotonic()
+            assert left > 0, f"no {text!r} in {self.text[self.at:][-2000:]!r}"
+            try:
+                self.text += self.socket.receive(left).decode(errors="replace")
+            except TimeoutError:
+                pass
+        self.at = self.text.index(text, self.at) + len(text)
+
+    def run(self, command, answer, seconds=120):
+        """A command of the guest's shell, and what must come of it."""
+        self.socket.send(f"{command}\n".encode())
+        self.expect(answer, seconds)
+
+    def close(self):
+        self.socket.close()
 
 
 class Server:
@@ -100,6 +190,9 @@ class Server:
         assert answer.status == 202, (action, answer.status, answer.data)
         assert answer.json["state"] == state, answer.json
         return answer.json
+
+    def open(self, where, protocol="binary"):
+        return WebSocket(self.socket, where, protocol)
 
     def wait_for(self, machine, state):
         for _ in range(3000):
