@@ -35,12 +35,13 @@ soak:
 	@tests/guest/run --label soak
 
 bench:
-	@tools/install-deps build run bench
-	@tools/build release $(PROGRAMS)
+	@tools/install-deps build web run check bench
+	@tools/build release $(PROGRAMS) yadod
 	@tools/bench $(if $(QUICK),--quick)
 	@tools/bench-debian $(if $(QUICK),--rounds 1)
 	@tools/bench-disk $(if $(QUICK),--quick)
 	@tools/bench-save $(if $(QUICK),--rounds 1 --memory 512)
+	@tools/bench-server $(if $(QUICK),--quick)
 
 fmt:
 	@tools/install-deps dev

@@ -57,6 +57,9 @@ struct server {
     const char *cgroup_missing;
     char *https_url, *https_fingerprint; /* of the listener, or NULL */
     char *https_problem;
+    /* The settings of HTTPS have been changed: listen as they say. Set by main. */
+    void (*https_apply)(void *ctx);
+    void *https_ctx;
 };
 
 /* Read everything that lies in the folders, find running machines again. -errno with text. */

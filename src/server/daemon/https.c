@@ -201,3 +201,12 @@ void https_start(struct server *server, struct http *http)
         server->https_problem = strdup(err.text);
     json_decref(enabled);
 }
+
+void https_restart(struct server *server, struct http *http)
+{
+    http_remove_tls(http);
+    free(TAKE_PTR(server->https_url));
+    free(TAKE_PTR(server->https_fingerprint));
+    free(TAKE_PTR(server->https_problem));
+    https_start(server, http);
+}

@@ -13,5 +13,7 @@
  * the server runs on without.
  */
 void https_start(struct server *server, struct http *http);
+/* The settings have changed: end the listener, and listen as they say now. */
+void https_restart(struct server *server, struct http *http);
 
 #endif

@@ -104,6 +104,13 @@ static void on_signal(uv_signal_t *handle, int sig)
     uv_stop(handle->loop);
 }
 
+static void apply_https(void *ctx)
+{
+    struct daemon *d = ctx;
+
+    https_restart(&d->server, d->http);
+}
+
 static int run(struct daemon *d, struct error *err)
 {
     static const int numbers[] = {SIGINT, SIGTERM};
@@ -119,6 +126,8 @@ static int run(struct daemon *d, struct error *err)
     if (r < 0)
         return r;
     https_start(&d->server, d->http);
+    d->server.https_apply = apply_https;
+    d->server.https_ctx = d;
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
         uv_signal_init(&d->loop, &d->signals[i]);
         uv_signal_start(&d->signals[i], on_signal, numbers[i]);

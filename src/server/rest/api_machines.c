@@ -205,9 +205,14 @@ static void change(struct request *q, json_t *definition, enum event_kind kind, 
     struct error err = {""};
 
     if (definition && redefine(q, definition)) {
-        jail_change(q->machine, &err); /* shares count at once */
+        int r = jail_change(q->machine, &err); /* shares count at once */
+
         tell(q, q->machine, kind, words);
-        reply_machine(q, 200, q->machine);
+        if (r < 0 && kind == EVENT_KIND_MACHINE_RESOURCES_CHANGED)
+            reply_error(q, PROBLEM_CODE_FAILED, NULL,
+                        "it is kept for the next start, but the host refuses it now: %s", err.text);
+        else
+            reply_machine(q, 200, q->machine);
     }
     json_decref(definition);
 }

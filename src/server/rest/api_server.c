@@ -182,9 +182,12 @@ void api_get_settings(struct request *q)
 
 void api_change_settings(struct request *q)
 {
+    struct server *server = q->server;
     struct problem p;
+    json_t *https;
+    bool same;
 
-    if (!request_matches(q, q->server->settings_etag))
+    if (!request_matches(q, server->settings_etag))
         return;
     /* Who is an administrator, and where files may be, is for administrators. */
     if (!q->caller.administrator &&
@@ -192,17 +195,24 @@ void api_change_settings(struct request *q)
         reply_error(q, PROBLEM_CODE_FORBIDDEN, NULL, "only administrators change that");
         return;
     }
-    if (settings_change(q->server, q->body, &p) < 0) {
+    https = json_incref(json_object_get(server->settings, "https"));
+    if (settings_change(server, q->body, &p) < 0) {
+        json_decref(https);
         reply_problem(q, &p);
         return;
     }
-    bus_event(q->server,
+    bus_event(server,
               &(struct event){.kind = EVENT_KIND_SERVER_SETTINGS_CHANGED,
                               .actor = &q->actor,
                               .about = {OBJECT_TYPE_SERVER, NULL, NULL},
                               .cause = EVENT_CAUSE_REQUEST},
               "the settings were changed");
+    same = json_equal(https, json_object_get(server->settings, "https")) ||
+           https == json_object_get(server->settings, "https");
+    json_decref(https);
     answer_settings(q);
+    if (!same && server->https_apply)
+        server->https_apply(server->https_ctx);
 }
 
 void api_rescan_definitions(struct request *q)

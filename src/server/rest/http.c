@@ -19,6 +19,7 @@
 #include "server/rest/route.h"
 #include "server/rest/stream.h"
 
+#define FAREWELL_MS 1000
 #define LOG_ROOM "http"
 #define BODY_MAX MIB(1)
 #define CONNECTIONS_MAX 512u
@@ -65,6 +66,7 @@ struct http {
     struct server *server;
     struct lws_context *context;
     struct listener *listeners;
+    struct farewell *farewell;
     unsigned connections;
     bool closing;
 };
@@ -714,11 +716,70 @@ static void on_listener_closed(uv_handle_t *handle)
     free(l);
 }
 
+/* ---- not listening any more ---- */
+
+struct farewell {
+    struct http *http;
+    struct lws_vhost *vhost;
+    uv_timer_t timer;
+};
+
+static void on_farewell_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+/* Its answers have gone out: hang up what is left of its connections. */
+static void on_farewell(uv_timer_t *timer)
+{
+    struct farewell *f = timer->data;
+
+    f->http->farewell = NULL;
+    lws_vhost_destroy(f->vhost);
+    uv_close((uv_handle_t *)timer, on_farewell_closed);
+}
+
+static void say_farewell(struct http *http, struct lws_vhost *vhost)
+{
+    struct farewell *f = calloc(1, sizeof(*f));
+
+    if (http->farewell) /* twice in a second: the first has had its time */
+        on_farewell(&http->farewell->timer);
+    if (!f)
+        return; /* its connections end when their clients end them */
+    *f = (struct farewell){.http = http, .vhost = vhost};
+    uv_timer_init(http->server->loop, &f->timer);
+    f->timer.data = f;
+    uv_timer_start(&f->timer, on_farewell, FAREWELL_MS, 0);
+    http->farewell = f;
+}
+
+void http_remove_tls(struct http *http)
+{
+    struct listener **at = &http->listeners;
+
+    while (*at) {
+        struct listener *l = *at;
+
+        if (!l->tls) {
+            at = &l->next;
+            continue;
+        }
+        *at = l->next;
+        say_farewell(http, l->vhost);
+        uv_close((uv_handle_t *)&l->poll, on_listener_closed);
+    }
+}
+
 struct http *http_free(struct http *http)
 {
     if (!http)
         return NULL;
     http->closing = true;
+    if (http->farewell) { /* the context's end is its vhosts', too */
+        uv_close((uv_handle_t *)&http->farewell->timer, on_farewell_closed);
+        http->farewell = NULL;
+    }
     while (http->listeners) {
         struct listener *l = http->listeners;
 

@@ -19,6 +19,8 @@ int http_add_unix(struct http *http, int fd, struct error *err);
 /* Serve a listening TCP socket by TLS with these files (PEM); fd is taken over. */
 int http_add_tls(struct http *http, int fd, const char *certificate, const char *key,
                  struct error *err);
+/* No more connections by TLS; those that there are end a little later. */
+void http_remove_tls(struct http *http);
 
 /* ---- for the answering side ---- */
 
