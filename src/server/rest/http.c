@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <libwebsockets.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -202,6 +203,22 @@ void connection_hang_up(struct connection *c)
     lws_callback_on_writable(c->wsi);
 }
 
+/*
+ * Has somebody sent more than was asked for yet? libwebsockets 4.1 loops for ever over a request
+ * with a body that came together with the one before it, so who sends ahead gets one answer, and
+ * must connect again. It tells of all connections at once, so at times another one is meant.
+ */
+static bool sent_ahead(const struct connection *c)
+{
+    return lws_service_adjust_timeout(c->http->context, 1, 0) == 0;
+}
+
+/* The end of an answer. -1: close. */
+static int complete(struct connection *c)
+{
+    return c->closing || sent_ahead(c) || lws_http_transaction_completed(c->wsi) ? -1 : 0;
+}
+
 struct headers {
     struct lws *wsi;
     uint8_t buf[LWS_PRE + HEADER_TEXT];
@@ -237,6 +254,7 @@ static int send_headers(struct connection *c)
 
     h.at = h.buf + LWS_PRE;
     h.end = h.buf + sizeof(h.buf);
+    c->closing |= !c->streaming && !c->websocket && sent_ahead(c);
     if (lws_add_http_header_status(c->wsi, a->status, &h.at, h.end))
         return -1;
     if (*c->type)
@@ -259,7 +277,7 @@ static int send_headers(struct connection *c)
     if (!c->streaming && a->status != 204 && a->status != 304)
         h.failed |=
             lws_add_http_header_content_length(c->wsi, (lws_filepos_t)a->bytes, &h.at, h.end);
-    else if (c->streaming)
+    if (c->streaming || c->closing)
         header(&h, "connection", "close");
     if (h.failed || lws_finalize_write_http_header(c->wsi, h.buf + LWS_PRE, &h.at, h.end))
         return -1;
@@ -283,7 +301,7 @@ static int on_writeable(struct connection *c)
             lws_callback_on_writable(c->wsi);
             return 0;
         }
-        return lws_http_transaction_completed(c->wsi) ? -1 : 0;
+        return complete(c);
     }
     piece = c->pieces;
     if (!piece)
@@ -299,7 +317,7 @@ static int on_writeable(struct connection *c)
     if (n < 0)
         return -1;
     if (last)
-        return lws_http_transaction_completed(c->wsi) ? -1 : 0;
+        return complete(c);
     if (c->pieces || c->closing)
         lws_callback_on_writable(c->wsi);
     return 0;
@@ -649,13 +667,18 @@ int http_new(struct server *server, struct http **ret_http, struct error *err)
 static void on_listener(uv_poll_t *poll, int status, int events)
 {
     struct listener *l = poll->data;
-    int fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    int fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK), one = 1;
 
     (void)status;
     (void)events;
-    if (fd >= 0 && l->http->connections >= CONNECTIONS_MAX)
+    if (fd < 0)
+        return;
+    /* Headers and body go out apart: the second must not wait until the first is acknowledged. */
+    if (l->tls)
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    if (l->http->connections >= CONNECTIONS_MAX)
         close(fd);
-    else if (fd >= 0)
+    else
         lws_adopt_socket_vhost(l->vhost, fd);
 }
 
