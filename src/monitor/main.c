@@ -13,13 +13,13 @@
 #include <uv.h>
 
 #include "monitor/commands.h"
-#include "monitor/control.h"
 #include "monitor/definition.h"
 #include "monitor/networks.h"
 #include "monitor/serial.h"
 #include "monitor/terminal.h"
 #include "monitor/vnc.h"
 #include "monitor/work.h"
+#include "wire/control.h"
 
 enum { STATUS_OK = 0, STATUS_BROKEN = 1, STATUS_USAGE = 2 };
 

@@ -20,7 +20,7 @@
 #include <sys/un.h>
 
 #include "monitor/terminal.h"
-#include "monitor/unixsock.h"
+#include "wire/unixsock.h"
 
 #define RING_BYTES 65536u
 #define INPUT_BYTES 4096u

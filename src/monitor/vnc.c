@@ -15,7 +15,7 @@
 #include <string.h>
 
 #include "monitor/keysym.h"
-#include "monitor/unixsock.h"
+#include "wire/unixsock.h"
 
 #define POLL_US 20000
 #define SLOW_CLIENT_MS 1000

@@ -9,7 +9,7 @@
 #include <uv.h>
 
 #include "machine/machine.h"
-#include "monitor/control.h"
+#include "wire/control.h"
 
 struct work;
 

@@ -481,6 +481,16 @@ static int check_folder(const struct nat_config *config, struct error *err)
     return 0;
 }
 
+static struct in_addr above(struct in_addr network, uint32_t n)
+{
+    return (struct in_addr){htonl(ntohl(network.s_addr) + n)};
+}
+
+struct in_addr nat_router(struct in_addr network)
+{
+    return above(network, 2);
+}
+
 static Slirp *slirp_make(struct nat *nat, const struct nat_config *config)
 {
     SlirpConfig c = {
@@ -494,13 +504,18 @@ static Slirp *slirp_make(struct nat *nat, const struct nat_config *config)
         .bootfile = config->boot_file,
         .if_mtu = SLIRP_MTU,
         .if_mru = SLIRP_MTU,
+        .vnetwork = config->network,
+        .vnetmask = config->mask,
+        .disable_dhcp = config->no_dhcp,
     };
 
-    inet_pton(AF_INET, "10.0.2.0", &c.vnetwork);
-    inet_pton(AF_INET, "255.255.255.0", &c.vnetmask);
-    inet_pton(AF_INET, "10.0.2.2", &c.vhost);
-    inet_pton(AF_INET, "10.0.2.15", &c.vdhcp_start);
-    inet_pton(AF_INET, "10.0.2.3", &c.vnameserver);
+    if (!c.vnetwork.s_addr) {
+        inet_pton(AF_INET, "10.0.2.0", &c.vnetwork);
+        inet_pton(AF_INET, "255.255.255.0", &c.vnetmask);
+    }
+    c.vhost = nat_router(c.vnetwork);
+    c.vnameserver = above(c.vnetwork, 3);
+    c.vdhcp_start = above(c.vnetwork, 15);
     inet_pton(AF_INET6, "fec0::", &c.vprefix_addr6);
     inet_pton(AF_INET6, "fec0::2", &c.vhost6);
     inet_pton(AF_INET6, "fec0::3", &c.vnameserver6);

@@ -4,8 +4,9 @@
  * cable and opens an ordinary socket of this process for each connection of the guest. It has a
  * DHCP server, a name server that asks the host's, a TFTP server, and forwards ports of the host.
  *
- * The guest's network is 10.0.2.0/24: router 10.0.2.2, name server 10.0.2.3, leases from
- * 10.0.2.15; and fec0::/64. To the guest 10.0.2.2 is also the host's own loopback address.
+ * The guest's network is 10.0.2.0/24 unless said otherwise: router 10.0.2.2, name server 10.0.2.3,
+ * leases from 10.0.2.15; and fec0::/64. To the guest 10.0.2.2 is also the host's own loopback
+ * address.
  *
  * A thread waits for the sockets. TCP segments pass whole in both directions, as large as the
  * guest and libslirp make them, with the offload header that a card needs.
@@ -32,10 +33,12 @@ struct nat_forward {
 struct nat_config {
     struct nat_forward forwards[NAT_FORWARDS_MAX];
     unsigned forward_count;
-    const char *host_name; /* offered to the guest by DHCP, may be NULL */
-    const char *tftp;      /* folder that guests may read by TFTP, may be NULL */
-    const char *boot_file; /* of PXE, below tftp, may be NULL */
-    bool isolated;         /* nothing but forwarded ports and this router */
+    const char *host_name;        /* offered to the guest by DHCP, may be NULL */
+    const char *tftp;             /* folder that guests may read by TFTP, may be NULL */
+    const char *boot_file;        /* of PXE, below tftp, may be NULL */
+    bool isolated;                /* nothing but forwarded ports and this router */
+    struct in_addr network, mask; /* 0.0.0.0: 10.0.2.0/24; else the router is .2 of it */
+    bool no_dhcp;                 /* somebody else gives addresses */
 };
 
 struct nat;
@@ -53,6 +56,8 @@ int nat_new(const struct nat_config *config, const struct net_lock *lock, struct
 struct nat *nat_free(struct nat *nat);
 /* Begin to serve. -EAGAIN. */
 int nat_start(struct nat *nat, struct error *err);
+/* The router's address in a network (network order). */
+struct in_addr nat_router(struct in_addr network);
 /* The router's plug. */
 struct net_port *nat_port(struct nat *nat);
 /* Take a port of the host, or give it back; any thread. -EADDRINUSE, -ENOENT with text. */

@@ -197,6 +197,12 @@ static void send_to(struct passage *p, struct switch_port *port)
     port->counters.full_drops++;
 }
 
+static bool may_pass(const struct passage *p, const struct switch_port *to)
+{
+    return to != p->from && to->plug.peer && in_vlan(to, p->vlan) &&
+           !(to->config.apart && p->from->config.apart);
+}
+
 static void forward(struct passage *p, const uint8_t *dst)
 {
     struct net_switch *sw = p->from->sw;
@@ -205,12 +211,12 @@ static void forward(struct passage *p, const uint8_t *dst)
     if (!(dst[0] & 1))
         to = mactable_find(&sw->table, dst, p->vlan, clock_now_ns(sw->clock), SWITCH_AGE_NS);
     if (to && !sw->promiscuous_count) {
-        if (to != p->from && to->plug.peer && in_vlan(to, p->vlan))
+        if (may_pass(p, to))
             send_to(p, to);
         return;
     }
     for (struct switch_port *port = sw->ports; port; port = port->next) {
-        if (port == p->from || !port->plug.peer || !in_vlan(port, p->vlan))
+        if (!may_pass(p, port))
             continue;
         if (!to || to == port || port->config.promiscuous)
             send_to(p, port);

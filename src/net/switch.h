@@ -27,6 +27,7 @@ struct switch_config {
     uint8_t mac[NET_MAC_BYTES]; /* the only source address it may use … */
     bool any_source;            /* … unless this is set */
     bool promiscuous;           /* it is sent all frames of its VLANs */
+    bool apart;                 /* no frame passes between two ports that have this set */
     uint16_t vlan;              /* of frames without tag: 0 to 4094 */
     bool trunk;                 /* frames with tags pass, for VLANs set in `vlans` */
     uint8_t vlans[SWITCH_VLANS / 8];

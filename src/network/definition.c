@@ -89,6 +89,8 @@ static int port_member(const char *key, json_t *value, struct switch_config *c, 
         return set_flag(key, value, &c->any_source, err);
     if (!strcmp(key, "promiscuous"))
         return set_flag(key, value, &c->promiscuous, err);
+    if (!strcmp(key, "apart"))
+        return set_flag(key, value, &c->apart, err);
     if (!strcmp(key, "rate"))
         return set_rate(value, &c->rate_bytes, err);
     return 1;
@@ -116,9 +118,9 @@ int network_port_parse(json_t *value, struct switch_config *config, struct error
                                    : set_mac(member, config->mac, err);
 
         if (r > 0)
-            r = error_set(err, -EINVAL,
-                          "'%s' is not one of mac, vlan, trunk, any-source, promiscuous, rate",
-                          key);
+            r = error_set(
+                err, -EINVAL,
+                "'%s' is not one of mac, vlan, trunk, any-source, promiscuous, apart, rate", key);
         if (r < 0)
             return r;
     }
@@ -233,6 +235,8 @@ static int member(const char *key, json_t *value, struct network_definition *def
     if (!strcmp(key, "ports"))
         return 0;
     r = port_member(key, value, &def->defaults, err);
+    if (r > 0)
+        r = network_services_member(key, value, &def->services, err);
     return r > 0 ? error_set(err, -EINVAL, "'%s' is no member of a network", key) : r;
 }
 
@@ -248,10 +252,10 @@ static int check(const struct network_definition *def, struct error *err)
         return error_set(err, -EINVAL, "interface: belongs to the kinds host-only and external");
     if (def->interface && (strlen(def->interface) >= IFNAMSIZ || strchr(def->interface, '/')))
         return error_set(err, -EINVAL, "interface: '%s' is no name of one", def->interface);
-    if (def->kind != NETWORK_NAT &&
-        (def->forward_count || def->tftp || def->boot_file || def->isolated))
-        return error_set(err, -EINVAL,
-                         "forward, tftp, bootfile and isolated belong to the kind nat");
+    if (def->kind != NETWORK_NAT && (def->forward_count || def->isolated))
+        return error_set(err, -EINVAL, "forward and isolated belong to the kind nat");
+    if (def->kind != NETWORK_NAT && !def->services.on && (def->tftp || def->boot_file))
+        return error_set(err, -EINVAL, "tftp and bootfile need a subnet, or the kind nat");
     return 0;
 }
 
@@ -278,6 +282,8 @@ int network_definition_parse(const char *text, size_t len_bytes, struct network_
         r = set_rules(json_object_get(root, "ports"), &def, err);
     if (r == 0)
         r = check(&def, err);
+    if (r == 0)
+        r = network_services_check(&def, err);
     json_decref(root);
     if (r < 0)
         network_definition_done(&def);
@@ -312,5 +318,6 @@ void network_definition_done(struct network_definition *def)
     free(def->tftp);
     free(def->boot_file);
     free(def->rules);
+    network_services_done(&def->services);
     *def = (struct network_definition){0};
 }

@@ -9,6 +9,7 @@
 
 #include "net/nat.h"
 #include "net/switch.h"
+#include "services/services.h"
 
 #define NETWORK_RULES_MAX 1024u
 
@@ -19,6 +20,19 @@ enum network_kind {
     NETWORK_EXTERNAL,  /* guests on the wire of a physical adapter */
 };
 
+/* The servers in the network; the strings are the definition's. */
+struct network_services {
+    bool on;                            /* a subnet was given */
+    bool dhcp_said, dns_said, ask_said; /* what is not said has defaults */
+    struct in_addr subnet, mask;
+    struct services_config config;
+    struct lease_reservation *reservations;
+    char *domain, *boot_efi, *boot_script;
+    bool ask_host; /* names that are not known here are asked of the host's name servers … */
+    struct in_addr ask[DHCP_SERVERS_MAX]; /* … or of these */
+    unsigned ask_count;
+};
+
 struct network_definition {
     char *name;
     enum network_kind kind;
@@ -27,6 +41,7 @@ struct network_definition {
     unsigned forward_count;
     char *tftp, *boot_file;
     bool isolated;
+    struct network_services services;
     struct switch_config defaults; /* of ports */
     struct switch_config *rules;   /* of the adapter with that address */
     unsigned rule_count;
@@ -42,8 +57,15 @@ void network_definition_done(struct network_definition *def);
 /* "internal", "nat", "host-only", "external". */
 const char *network_kind_name(enum network_kind kind);
 
-/* The members of a port ("vlan", "trunk", "any-source", "promiscuous", "rate") over *config. */
+/* The members of a port ("vlan", "trunk", "any-source", "promiscuous", "apart", "rate") over *config. */
 int network_port_parse(json_t *value, struct switch_config *config, struct error *err);
+/* A member of the servers: 1 when it is none, -EINVAL with text. */
+int network_services_member(const char *key, json_t *value, struct network_services *s,
+                            struct error *err);
+/* Fill in what was left out, look at what does not fit together. */
+int network_services_check(struct network_definition *def, struct error *err);
+void network_services_done(struct network_services *s);
+
 /* What the adapter's port is like. */
 struct switch_config network_port_config(const struct network_definition *def, const uint8_t *mac,
                                          const char *name);

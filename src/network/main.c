@@ -7,24 +7,27 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "monitor/control.h"
 #include "network/network.h"
+#include "network/sandbox.h"
+#include "wire/control.h"
 
 static void help(void)
 {
     puts("Usage: yado-net --definition FILE --listen PATH [--control unix=PATH]\n"
+         "                [--leases FILE]\n"
          "\n"
          "Is one virtual network until SIGTERM. Machines plug in with --net network=PATH.\n"
          "\n"
          "  --definition FILE      the network, a JSON file\n"
          "  --listen PATH          the socket for machines\n"
          "  --control unix=PATH    a socket that takes commands, one JSON object a line\n"
+         "  --leases FILE          where addresses that were given are kept\n"
          "\n"
          "  --help                 this page; the manual is yado-net(1)");
 }
 
 struct options {
-    const char *definition, *listen, *control;
+    const char *definition, *listen, *control, *leases;
 };
 
 static int parse(struct options *o, int argc, char **argv, struct error *err)
@@ -34,6 +37,7 @@ static int parse(struct options *o, int argc, char **argv, struct error *err)
         const char **where = !strcmp(name, "--definition") ? &o->definition
                              : !strcmp(name, "--listen")   ? &o->listen
                              : !strcmp(name, "--control")  ? &o->control
+                             : !strcmp(name, "--leases")   ? &o->leases
                                                            : NULL;
 
         if (!where)
@@ -55,12 +59,31 @@ static void on_signal(uv_signal_t *handle, int sig)
     uv_stop(handle->loop);
 }
 
+static bool asks_world(const struct network_definition *def)
+{
+    return def->services.on && def->services.config.dns &&
+           (def->services.ask_host || def->services.ask_count);
+}
+
+/* Sanitizers ask the kernel for more, at the end above all. */
+static int confine(const struct sandbox_needs *needs, struct error *err)
+{
+#ifdef __SANITIZE_ADDRESS__
+    (void)needs;
+    (void)err;
+    return 0;
+#else
+    return sandbox_enter(needs, err);
+#endif
+}
+
 static int serve(const struct options *o, struct error *err)
 {
     static const int ends[] = {SIGINT, SIGTERM, SIGHUP};
     struct network_definition def = {0};
     struct network *network = NULL;
     struct control *control = NULL;
+    struct sandbox_needs needs;
     uv_signal_t signals[ARRAY_LEN(ends)];
     uv_loop_t loop;
     int r = uv_loop_init(&loop);
@@ -73,10 +96,14 @@ static int serve(const struct options *o, struct error *err)
         uv_signal_start(&signals[i], on_signal, ends[i]);
     }
     r = network_definition_read(o->definition, &def, err);
+    needs = (struct sandbox_needs){.sockets = def.kind == NETWORK_NAT || asks_world(&def),
+                                   .forwarding = def.kind == NETWORK_NAT};
     if (r == 0)
-        r = network_new(&loop, &def, o->listen, &network, err);
+        r = network_new(&loop, &def, o->listen, o->leases, &network, err);
     if (r == 0 && o->control)
         r = control_new(&loop, o->control + 5, network_execute, network, &control, err);
+    if (r == 0)
+        r = confine(&needs, err);
     if (r == 0)
         uv_run(&loop, UV_RUN_DEFAULT);
     control_free(control);

@@ -12,12 +12,13 @@
 
 struct network;
 
-/* Takes the definition over, listens at path for machines. -errno with text. */
+/* Takes the definition over, listens at path for machines; leases: the file for them, or NULL.
+ * -errno with text. */
 int network_new(uv_loop_t *loop, struct network_definition *def, const char *path,
-                struct network **ret_network, struct error *err);
+                const char *leases, struct network **ret_network, struct error *err);
 /* Pull out everything, remove the socket. NULL is fine. Always returns NULL. */
 struct network *network_free(struct network *network);
-/* A control_execute() (monitor/control.h); ctx is the network. */
+/* A control_execute() (wire/control.h); ctx is the network. */
 int network_execute(void *ctx, const char *name, json_t *arguments, json_t **ret_value,
                     struct error *err);
 

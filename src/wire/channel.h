@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The far end of a machine's control socket (monitor/control.h): calls with answers, and events,
+ * The far end of a machine's control socket (wire/control.h): calls with answers, and events,
  * one JSON object a line, on a libuv loop. The machine may be hostile: lines and the number of
  * unanswered calls are bounded, and what does not fit the protocol ends the connection.
  */

@@ -63,6 +63,7 @@ class Config:
     reserve: object = None  # where it is to be saved to
     nets: tuple = ()        # of Net
     prefix: tuple = ()      # words before the command: where to run it
+    name: str = ""          # of the machine
 
 
 @dataclasses.dataclass
@@ -328,7 +329,8 @@ class Yado(Machine):
         program = self.program()
         if config.engine == "kvm" and not os.access("/dev/kvm", os.R_OK | os.W_OK):
             raise Unavailable("no /dev/kvm here")
-        argv = [program, "run", "--engine", config.engine, "--cpus", config.cpus,
+        argv = [program, "run", *(["--name", config.name] if config.name else []),
+                "--engine", config.engine, "--cpus", config.cpus,
                 "--memory", f"{config.memory_mib}M", "--firmware", config.firmware,
                 "--serial", "stdio", "--display", "none",
                 "--control", f"unix={self.socket_path}"]

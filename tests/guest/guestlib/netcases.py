@@ -235,13 +235,13 @@ def pxe(lab, model):
 
 
 @contextlib.contextmanager
-def network(lab, name="net", prefix=(), **definition):
+def network(lab, name="net", prefix=(), options=(), **definition):
     """A yado-net of this test; the path of its socket and a function that gives it commands."""
     program = Yado.program().with_name("yado-net")
     file, listen, control = (lab.folder / f"{name}.{end}" for end in ("json", "sock", "ctl"))
     file.write_text(json.dumps({"name": name, **definition}))
     process = subprocess.Popen([*prefix, program, "--definition", file, "--listen", listen, "--control",
-                                f"unix={control}"], preexec_fn=machine.die_with_parent)
+                                f"unix={control}", *options], preexec_fn=machine.die_with_parent)
     try:
         end = time.monotonic() + 20
         while not (listen.exists() and control.exists()):

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What a person may write in a network's file, and what they are told when it is wrong. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -89,8 +91,80 @@ static void wrong(void **ctx)
     assert_int_equal(network_definition_read("/nonexistent", &def, &err), -ENOENT);
 }
 
+static void services(void **ctx)
+{
+    struct network_definition def;
+    struct error err;
+
+    (void)ctx;
+    assert_int_equal(parse(&def,
+                           "{\"name\": \"lab\", \"kind\": \"nat\", \"subnet\": \"10.244.0.0/24\","
+                           " \"dhcp\": {\"wins\": \"10.244.0.9\", \"lease\": 60, \"reservations\":"
+                           " [{\"mac\": \"52:54:00:00:00:01\", \"address\": \"10.244.0.5\","
+                           "   \"name\": \"Web One\"}]}}",
+                           &err),
+                     0);
+    const struct services_config *c = &def.services.config;
+    assert_true(c->dhcp && c->dns && def.services.ask_host);
+    assert_int_equal(ntohl(c->address.s_addr), 0x0af40001);
+    assert_int_equal(ntohl(c->start.s_addr), 0x0af40010);
+    assert_int_equal(ntohl(c->end.s_addr), 0x0af400fe);
+    assert_int_equal(ntohl(c->network.gateway.s_addr), 0x0af40002);
+    assert_int_equal(c->network.renewal_s, 30);
+    assert_int_equal(c->network.rebinding_s, 52);
+    assert_string_equal(c->reservations[0].name, "web-one");
+    network_definition_done(&def);
+    assert_int_equal(parse(&def,
+                           "{\"name\": \"lab\", \"subnet\": \"10.1.0.0/28\", \"dhcp\": false,"
+                           " \"dns\": {\"forward\": [\"10.1.0.9\"]}, \"ipv6\": \"fd00:1::/64\"}",
+                           &err),
+                     0);
+    assert_false(def.services.config.dhcp || def.services.ask_host);
+    assert_int_equal(def.services.ask_count, 1);
+    assert_true(def.services.config.ip6);
+    network_definition_done(&def);
+}
+
+static void services_bad(void **ctx)
+{
+    static const char *const rows[] = {
+        "\"dhcp\": true",
+        "\"subnet\": \"10.1.0.0\"",
+        "\"subnet\": \"10.1.0.0/30\"",
+        "\"subnet\": \"10.1.0.0/8\"",
+        "\"subnet\": \"10.1.0.1/24\"",
+        "\"subnet\": \"10.1.0.0/24\", \"server\": \"10.2.0.1\"",
+        "\"subnet\": \"10.1.0.0/24\", \"server\": \"10.1.0.255\"",
+        "\"subnet\": \"10.1.0.0/24\", \"dhcp\": {\"start\": \"10.1.0.9\", \"end\": \"10.1.0.8\"}",
+        "\"subnet\": \"10.1.0.0/24\", \"dhcp\": {\"end\": \"10.1.1.8\"}",
+        "\"subnet\": \"10.1.0.0/24\", \"dhcp\": {\"lease\": 59}",
+        "\"subnet\": \"10.1.0.0/24\", \"dhcp\": {\"lease\": 90, \"renewal\": 80, \"rebinding\": "
+        "70}",
+        "\"subnet\": \"10.1.0.0/24\", \"dhcp\": {\"reservations\": [{\"mac\": "
+        "\"01:00:00:00:00:01\"}]}",
+        "\"subnet\": \"10.1.0.0/24\", \"dhcp\": {\"nonsense\": 1}",
+        "\"subnet\": \"10.1.0.0/24\", \"domain\": \"Upper.case\"",
+        "\"subnet\": \"10.1.0.0/24\", \"domain\": \"a..b\"",
+        "\"subnet\": \"10.1.0.0/24\", \"ipv6\": \"fd00::1/64\"",
+        "\"subnet\": \"10.1.0.0/24\", \"ipv6\": \"fd00::/48\"",
+        "\"subnet\": \"10.1.0.0/24\", \"bootfile\": \"x\"",
+        "\"subnet\": \"10.1.0.0/24\", \"kind\": \"nat\", \"server\": \"10.1.0.2\"",
+    };
+    struct network_definition def;
+    struct error err;
+    char text[400];
+
+    (void)ctx;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        snprintf(text, sizeof(text), "{\"name\": \"lab\", %s}", rows[i]);
+        if (parse(&def, text, &err) != -EINVAL || !*err.text)
+            fail_msg("taken: %s", text);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(good), cmocka_unit_test(wrong)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(good), cmocka_unit_test(wrong),
+                                       cmocka_unit_test(services), cmocka_unit_test(services_bad)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

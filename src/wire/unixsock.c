@@ -2,7 +2,7 @@
 /*
  * UNIX stream sockets, unix(7).
  */
-#include "monitor/unixsock.h"
+#include "wire/unixsock.h"
 
 #include <errno.h>
 #include <string.h>

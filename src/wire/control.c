@@ -2,13 +2,13 @@
 /*
  * JSON lines over a UNIX socket. See control.h for the protocol and yado-run(1) for the commands.
  */
-#include "monitor/control.h"
+#include "wire/control.h"
 
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "monitor/unixsock.h"
+#include "wire/unixsock.h"
 
 struct client {
     struct control *control;

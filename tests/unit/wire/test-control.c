@@ -18,7 +18,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include "monitor/control.h"
+#include "wire/control.h"
 
 static unsigned calls;
 

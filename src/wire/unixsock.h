@@ -2,8 +2,8 @@
 /*
  * Listening UNIX sockets at a path.
  */
-#ifndef MONITOR_UNIXSOCK_H
-#define MONITOR_UNIXSOCK_H
+#ifndef WIRE_UNIXSOCK_H
+#define WIRE_UNIXSOCK_H
 
 #include "base/error.h"
 

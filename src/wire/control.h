@@ -9,8 +9,8 @@
  * A client may be hostile: lines, clients and unread answers are bounded; who goes beyond is
  * disconnected, and the machine runs on.
  */
-#ifndef MONITOR_CONTROL_H
-#define MONITOR_CONTROL_H
+#ifndef WIRE_CONTROL_H
+#define WIRE_CONTROL_H
 
 #include <jansson.h>
 #include <uv.h>
