@@ -28,6 +28,8 @@ int cmd_disk(int argc, char **argv);
 void cmd_disk_help(void);
 int cmd_vm(int argc, char **argv);
 void cmd_vm_help(void);
+int cmd_net(int argc, char **argv);
+void cmd_net_help(void);
 int cmd_server(int argc, char **argv);
 void cmd_server_help(void);
 int cmd_task(int argc, char **argv);

@@ -87,23 +87,6 @@ static int vm_show(struct remote *r)
     return status;
 }
 
-/* NAME=VALUE: a whole number or true and false are such, the rest is text. */
-static int set_option(json_t *definition, const char *option, struct remote *r)
-{
-    const char *equals = strchr(option, '=');
-    AUTO_FREE char *name = equals ? strndup(option, (size_t)(equals - option)) : NULL;
-    json_t *value;
-
-    if (!name || !*name)
-        return remote_error(r, CLI_USAGE, "'%s' is not NAME=VALUE", option);
-    value = json_loads(equals + 1, JSON_DECODE_ANY, NULL);
-    if (!value)
-        value = json_string(equals + 1);
-    return json_object_set_new(definition, name, value) < 0
-               ? remote_error(r, CLI_USAGE, "'%s' is not UTF-8", option)
-               : CLI_OK;
-}
-
 static int vm_create(struct remote *r)
 {
     json_t *definition = json_pack("{s:s}", "name", r->args[0]), *body, *value = NULL;
@@ -115,7 +98,7 @@ static int vm_create(struct remote *r)
             if (size_parse(r->args[i] + 9, &disk_bytes) < 0)
                 status = remote_error(r, CLI_USAGE, "'%s' is not a size", r->args[i] + 9);
         } else {
-            status = set_option(definition, r->args[i], r);
+            status = remote_option(r, definition, r->args[i]);
         }
     }
     body = json_pack("{s:o}", "definition", definition);
@@ -138,7 +121,7 @@ static int vm_set(struct remote *r)
     int status = CLI_OK;
 
     for (int i = 1; i < r->count && status == CLI_OK; i++)
-        status = set_option(patch, r->args[i], r);
+        status = remote_option(r, patch, r->args[i]);
     if (status != CLI_OK) {
         json_decref(patch);
         return status;

@@ -11,6 +11,7 @@ const struct verb cli_verbs[] = {
     {"run", "start a virtual machine and stay with it until it ends", cmd_run, cmd_run_help},
     {"disk", "make, examine and change disk images", cmd_disk, cmd_disk_help},
     {"vm", "make, change and run the machines of the server", cmd_vm, cmd_vm_help},
+    {"net", "virtual networks of the server, and who is on them", cmd_net, cmd_net_help},
     {"server", "look at the server, and change its settings", cmd_server, cmd_server_help},
     {"task", "long work of the server", cmd_task, cmd_task_help},
     {"event", "what has happened, and who did it", cmd_event, cmd_event_help},

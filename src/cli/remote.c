@@ -141,3 +141,19 @@ int remote_main(const char *verb, const char *about, const struct remote_verb *v
     client_free(r.client);
     return status;
 }
+
+int remote_option(struct remote *r, json_t *definition, const char *option)
+{
+    const char *equals = strchr(option, '=');
+    AUTO_FREE char *name = equals ? strndup(option, (size_t)(equals - option)) : NULL;
+    json_t *value;
+
+    if (!name || !*name)
+        return remote_error(r, CLI_USAGE, "'%s' is not NAME=VALUE", option);
+    value = json_loads(equals + 1, JSON_DECODE_ANY, NULL);
+    if (!value)
+        value = json_string(equals + 1);
+    return json_object_set_new(definition, name, value) < 0
+               ? remote_error(r, CLI_USAGE, "'%s' is not UTF-8", option)
+               : CLI_OK;
+}

@@ -31,6 +31,8 @@ int remote_do(struct remote *r, const char *method, const char *path, json_t *bo
               const char *if_match, json_t **ret_value);
 /* The id of the machine with a name (or that id). CLI_OK, or an exit status after saying so. */
 int remote_machine(struct remote *r, const char *name, char id[17]);
+/* Put NAME=VALUE into an object: JSON is such, the rest is text. CLI_USAGE after saying why. */
+int remote_option(struct remote *r, json_t *object, const char *option);
 /* One line to standard error; CLI_USAGE or CLI_FAILED. */
 int remote_error(struct remote *r, int status, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* Print a value as JSON, with a newline. */

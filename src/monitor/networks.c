@@ -13,6 +13,7 @@
 /* Addresses that this program makes up: administered locally, and QEMU's, which tools know. */
 static const uint8_t prefix[3] = {0x52, 0x54, 0x00};
 #define CLAIM_TRIES 64u
+#define START_WAIT_MS 3000u
 
 struct network {
     struct definition_net def;
@@ -125,7 +126,9 @@ static int open_end(struct networks *n, struct network *net, struct error *err)
     case DEFINITION_NET_TAP:
         return tap_new(def->name, &cable, &net->tap, err);
     case DEFINITION_NET_NETWORK:
-        return remote_new(def->name, n->name, def->mac, &cable, &net->remote, err);
+        /* At the start of a host machines and networks start together; a running machine waits not. */
+        return remote_new(def->name, n->name, def->mac, &cable, n->machine ? 0 : START_WAIT_MS,
+                          &net->remote, err);
     case DEFINITION_NET_UNPLUGGED:
         break;
     }

@@ -17,6 +17,7 @@
 
 #define ANSWER_MS 5000
 #define AGAIN_MS 500
+#define DIAL_MS 50
 
 struct remote {
     char *path;
@@ -85,6 +86,20 @@ static int dial(struct remote *remote, int *ret_socket, struct link_fds *ret_fds
     r = receive_welcome(fd, ret_fds, err);
     if (r == 0)
         *ret_socket = take_fd(&fd);
+    return r;
+}
+
+/* What is about to start makes its socket soon, or listens at the one that is there. */
+static int dial_patiently(struct remote *remote, unsigned wait_ms, int *ret_socket,
+                          struct link_fds *ret_fds, struct error *err)
+{
+    int r = dial(remote, ret_socket, ret_fds, err);
+
+    while ((r == -ENOENT || r == -ECONNREFUSED) && wait_ms >= DIAL_MS) {
+        poll(NULL, 0, DIAL_MS);
+        wait_ms -= DIAL_MS;
+        r = dial(remote, ret_socket, ret_fds, err);
+    }
     return r;
 }
 
@@ -160,7 +175,7 @@ static void *thread_main(void *ctx)
 }
 
 int remote_new(const char *path, const char *name, const uint8_t *mac, const struct net_lock *lock,
-               struct remote **ret_remote, struct error *err)
+               unsigned wait_ms, struct remote **ret_remote, struct error *err)
 {
     struct remote *remote = calloc(1, sizeof(*remote));
     struct link_fds fds;
@@ -176,7 +191,9 @@ int remote_new(const char *path, const char *name, const uint8_t *mac, const str
     strncpy(remote->hello.name, name, REMOTE_NAME_BYTES - 1);
     remote->quit_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     remote->path = strdup(path);
-    r = remote->path && remote->quit_fd >= 0 ? dial(remote, &fd, &fds, err) : -ENOMEM;
+    r = remote->path && remote->quit_fd >= 0 ? 0 : -ENOMEM;
+    if (r == 0)
+        r = dial_patiently(remote, wait_ms, &fd, &fds, err);
     if (r == 0)
         r = attach(remote, fd, &fds);
     if (r < 0) {

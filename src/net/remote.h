@@ -35,10 +35,11 @@ struct remote;
 
 /*
  * Connect to the network at path, as adapter `mac` of machine `name`. When the network goes away
- * the cable is out; once it is back the cable is in again. lock is that of the cable.
+ * the cable is out; once it is back the cable is in again. lock is that of the cable. A network that
+ * is not there, but may be about to start, is waited for, at most wait_ms.
  */
 int remote_new(const char *path, const char *name, const uint8_t *mac, const struct net_lock *lock,
-               struct remote **ret_remote, struct error *err);
+               unsigned wait_ms, struct remote **ret_remote, struct error *err);
 /* Not under the cable's lock. NULL is fine. Always returns NULL. */
 struct remote *remote_free(struct remote *remote);
 int remote_start(struct remote *remote, struct error *err);

@@ -269,7 +269,7 @@ int network_services_member(const char *key, json_t *value, struct network_servi
 {
     if (!strcmp(key, "subnet"))
         return set_subnet(value, s, err);
-    if (!strcmp(key, "server"))
+    if (!strcmp(key, "server-address"))
         return set_address(key, value, &s->config.address, err);
     if (!strcmp(key, "dhcp"))
         return set_dhcp(value, s, err);
@@ -339,7 +339,7 @@ static int check_off(const struct network_services *s, struct error *err)
     if (s->dhcp_said || s->dns_said || s->config.ip6 || s->config.address.s_addr || s->domain ||
         s->boot_efi || s->boot_script)
         return error_set(err, -EINVAL,
-                         "dhcp, dns, domain, ipv6, server and bootfile-… need a subnet");
+                         "dhcp, dns, domain, ipv6, server-address and bootfile-… need a subnet");
     return 0;
 }
 
@@ -358,12 +358,12 @@ int network_services_check(struct network_definition *def, struct error *err)
     if (!c->address.s_addr)
         c->address = above(s, 1);
     if (!is_inside(s, c->address))
-        return error_set(err, -EINVAL, "server: not in the subnet");
+        return error_set(err, -EINVAL, "server-address: not in the subnet");
     if (def->kind == NETWORK_NAT && c->ip6)
         return error_set(err, -EINVAL, "ipv6: a network with NAT has a router of its own for it");
     if (def->kind == NETWORK_NAT &&
         (c->address.s_addr == above(s, 2).s_addr || c->address.s_addr == above(s, 3).s_addr))
-        return error_set(err, -EINVAL, "server: .2 and .3 of the subnet are the router's");
+        return error_set(err, -EINVAL, "server-address: .2 and .3 of the subnet are the router's");
     c->mask = s->mask;
     c->reservations = s->reservations;
     c->domain = s->domain;

@@ -13,12 +13,14 @@
 
 static void help(void)
 {
-    puts("Usage: yado-net --definition FILE --listen PATH [--control unix=PATH]\n"
+    puts("Usage: yado-net --definition FILE --check\n"
+         "       yado-net --definition FILE --listen PATH [--control unix=PATH]\n"
          "                [--leases FILE]\n"
          "\n"
          "Is one virtual network until SIGTERM. Machines plug in with --net network=PATH.\n"
          "\n"
          "  --definition FILE      the network, a JSON file\n"
+         "  --check                only say whether it is one\n"
          "  --listen PATH          the socket for machines\n"
          "  --control unix=PATH    a socket that takes commands, one JSON object a line\n"
          "  --leases FILE          where addresses that were given are kept\n"
@@ -27,12 +29,18 @@ static void help(void)
 }
 
 struct options {
+    bool check;
     const char *definition, *listen, *control, *leases;
 };
 
 static int parse(struct options *o, int argc, char **argv, struct error *err)
 {
     for (int i = 1; i < argc; i += 2) {
+        if (!strcmp(argv[i], "--check")) {
+            o->check = true;
+            i--;
+            continue;
+        }
         const char *value = i + 1 < argc ? argv[i + 1] : NULL, *name = argv[i];
         const char **where = !strcmp(name, "--definition") ? &o->definition
                              : !strcmp(name, "--listen")   ? &o->listen
@@ -46,7 +54,7 @@ static int parse(struct options *o, int argc, char **argv, struct error *err)
             return error_set(err, -EINVAL, "%s: a value is missing", name);
         *where = value;
     }
-    if (!o->definition || !o->listen)
+    if (!o->definition || (!o->listen && !o->check))
         return error_set(err, -EINVAL, "give --definition and --listen; see 'yado-net --help'");
     if (o->control && (strncmp(o->control, "unix=", 5) || !o->control[5]))
         return error_set(err, -EINVAL, "--control: '%s' is not unix=PATH", o->control);
@@ -96,6 +104,10 @@ static int serve(const struct options *o, struct error *err)
         uv_signal_start(&signals[i], on_signal, ends[i]);
     }
     r = network_definition_read(o->definition, &def, err);
+    if (r == 0 && o->check) {
+        network_definition_done(&def);
+        return 0;
+    }
     needs = (struct sandbox_needs){.sockets = def.kind == NETWORK_NAT || asks_world(&def),
                                    .forwarding = def.kind == NETWORK_NAT};
     if (r == 0)

@@ -15,6 +15,7 @@
 #include "server/host.h"
 #include "server/jail.h"
 #include "server/life.h"
+#include "server/networks.h"
 #include "server/saved.h"
 #include "server/stamp.h"
 
@@ -295,6 +296,7 @@ static json_t *vm_definition(struct machine *m)
     size_t i;
 
     json_object_del(vm, "server");
+    network_resolve(vm);
     json_array_foreach(json_object_get(vm, "disk"), i, disk)
     {
         AUTO_FREE char *path =

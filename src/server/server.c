@@ -12,6 +12,7 @@
 #include "server/files.h"
 #include "server/jail.h"
 #include "server/life.h"
+#include "server/networks.h"
 #include "server/sessions.h"
 #include "server/settings.h"
 #include "server/stamp.h"
@@ -37,7 +38,7 @@ static int lock_state(struct server *server, struct error *err)
 
 static int make_folders(struct server *server, struct error *err)
 {
-    static const char *const names[] = {"machines", "scripts"};
+    static const char *const names[] = {"machines", "scripts", "networks"};
     int r = files_folder(server->state, 0700, err);
 
     if (r == 0)
@@ -87,6 +88,7 @@ int server_open(struct server *server, struct error *err)
     jail_init(server);
     task_recover(server);
     automation_start(server);
+    networks_open(server);
     inventory_load(server, NULL);
     find_running(server);
     return 0;
@@ -122,6 +124,7 @@ void server_close(struct server *server)
     autostart_end(server);
     automation_stop(server);
     inventory_free(server);
+    networks_close(server);
     task_free_all(server);
     permissions_free(server);
     throttle_free(server);

@@ -13,6 +13,7 @@
 #include "server/store.h"
 
 struct machine;
+struct network;
 struct task;
 struct bus_listener;
 struct permission;
@@ -33,7 +34,8 @@ struct server {
 
     struct machine *machines; /* by no order */
     unsigned machine_count;
-    struct task *tasks; /* newest first */
+    struct network *networks; /* by no order */
+    struct task *tasks;       /* newest first */
     struct bus_listener *listeners;
     struct permission *permissions;
     unsigned permission_count;

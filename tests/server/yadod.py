@@ -219,6 +219,11 @@ class Server:
                 if machine["state"] not in ("off", "saved"):
                     self.request("POST", f"/machines/{machine['id']}/turn-off", None,
                                  {"Prefer": "wait=30"})
+            for network in self.get("/networks")["networks"]:
+                for machine in network["machines"]:
+                    self.request("DELETE", f"/machines/{machine['id']}", None,
+                                 {"Prefer": "wait=30"})
+                self.request("DELETE", f"/networks/{network['name']}")
             status = self.stop()
             if status:
                 print(self.log())

@@ -9,6 +9,7 @@
 #include "server/jail.h"
 #include "server/life.h"
 #include "server/merge.h"
+#include "server/networks.h"
 #include "server/rest/quota.h"
 #include "server/settings.h"
 
@@ -98,6 +99,8 @@ static int check_definition(struct request *q, json_t *definition, json_t *befor
     char field[64];
     int r = check_disks(q, definition, before, p);
 
+    if (r == 0)
+        r = network_check_adapters(q->server, &q->caller, definition, before, p);
     for (size_t i = 0; i < ARRAY_LEN(files) && r == 0; i++) {
         json_t *value = json_object_get(definition, files[i]);
         const char *text = json_string_value(value);
@@ -202,9 +205,11 @@ static bool redefine(struct request *q, json_t *definition)
 
 static void change(struct request *q, json_t *definition, enum event_kind kind, const char *words)
 {
+    json_t *before = json_incref(q->machine->definition);
     struct error err = {""};
 
     if (definition && redefine(q, definition)) {
+        network_move_adapters(q->machine, before);
         int r = jail_change(q->machine, &err); /* shares count at once */
 
         tell(q, q->machine, kind, words);
@@ -214,6 +219,7 @@ static void change(struct request *q, json_t *definition, enum event_kind kind, 
         else
             reply_machine(q, 200, q->machine);
     }
+    json_decref(before);
     json_decref(definition);
 }
 

@@ -300,6 +300,14 @@ static int check_right(struct request *q, struct problem *p)
             return problem_set(p, PROBLEM_CODE_NOT_FOUND, "machine", "there is no machine %.40s",
                                id ? id : "");
         return caller_may(q->server, &q->caller, OBJECT_TYPE_MACHINE, id, q->route->right, p);
+    case ACCESS_NETWORK:
+        id = json_string_value(json_object_get(q->parameters, "network"));
+        q->network = id ? network_find(q->server, id) : NULL;
+        if (!q->network || !(caller_rights(q->server, &q->caller, OBJECT_TYPE_NETWORK, id) &
+                             RIGHT_BIT(RIGHT_VIEW)))
+            return problem_set(p, PROBLEM_CODE_NOT_FOUND, "network", "there is no network %.40s",
+                               id ? id : "");
+        return caller_may(q->server, &q->caller, OBJECT_TYPE_NETWORK, id, q->route->right, p);
     default:
         return 0;
     }

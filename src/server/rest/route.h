@@ -7,6 +7,7 @@
 
 #include "server/caller.h"
 #include "server/machine.h"
+#include "server/networks.h"
 #include "server/tasks.h"
 
 #define API_PREFIX "/api/v1"
@@ -14,7 +15,7 @@
 struct request;
 struct connection;
 
-enum access { ACCESS_PUBLIC, ACCESS_ANY, ACCESS_SERVER, ACCESS_MACHINE };
+enum access { ACCESS_PUBLIC, ACCESS_ANY, ACCESS_SERVER, ACCESS_MACHINE, ACCESS_NETWORK };
 enum parameter_in { PARAMETER_PATH, PARAMETER_QUERY, PARAMETER_HEADER };
 
 struct parameter {
@@ -46,6 +47,7 @@ struct request {
     struct caller caller;
     struct actor actor;
     struct machine *machine;
+    struct network *network;
     json_t *parameters; /* of path, query and header, as their schemas say; absent: not given */
     json_t *body;       /* NULL: none */
     char if_match[80], if_none_match[80];

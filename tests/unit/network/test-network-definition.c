@@ -133,8 +133,8 @@ static void services_bad(void **ctx)
         "\"subnet\": \"10.1.0.0/30\"",
         "\"subnet\": \"10.1.0.0/8\"",
         "\"subnet\": \"10.1.0.1/24\"",
-        "\"subnet\": \"10.1.0.0/24\", \"server\": \"10.2.0.1\"",
-        "\"subnet\": \"10.1.0.0/24\", \"server\": \"10.1.0.255\"",
+        "\"subnet\": \"10.1.0.0/24\", \"server-address\": \"10.2.0.1\"",
+        "\"subnet\": \"10.1.0.0/24\", \"server-address\": \"10.1.0.255\"",
         "\"subnet\": \"10.1.0.0/24\", \"dhcp\": {\"start\": \"10.1.0.9\", \"end\": \"10.1.0.8\"}",
         "\"subnet\": \"10.1.0.0/24\", \"dhcp\": {\"end\": \"10.1.1.8\"}",
         "\"subnet\": \"10.1.0.0/24\", \"dhcp\": {\"lease\": 59}",
@@ -148,7 +148,7 @@ static void services_bad(void **ctx)
         "\"subnet\": \"10.1.0.0/24\", \"ipv6\": \"fd00::1/64\"",
         "\"subnet\": \"10.1.0.0/24\", \"ipv6\": \"fd00::/48\"",
         "\"subnet\": \"10.1.0.0/24\", \"bootfile\": \"x\"",
-        "\"subnet\": \"10.1.0.0/24\", \"kind\": \"nat\", \"server\": \"10.1.0.2\"",
+        "\"subnet\": \"10.1.0.0/24\", \"kind\": \"nat\", \"server-address\": \"10.1.0.2\"",
     };
     struct network_definition def;
     struct error err;
