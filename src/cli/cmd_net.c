@@ -98,7 +98,8 @@ static int net_create(struct remote *r)
         json_decref(definition);
         return status;
     }
-    return print_result(r, remote_do(r, "POST", "/networks", definition, NULL, &value), value);
+    status = remote_do(r, "POST", "/networks", definition, NULL, &value);
+    return print_result(r, status, value);
 }
 
 static int net_set(struct remote *r)
@@ -110,7 +111,8 @@ static int net_set(struct remote *r)
         json_decref(patch);
         return status;
     }
-    return print_result(r, about(r, "PATCH", "", patch, "*", &value), value);
+    status = about(r, "PATCH", "", patch, "*", &value);
+    return print_result(r, status, value);
 }
 
 static int net_delete(struct remote *r)
@@ -202,8 +204,10 @@ static int net_capture(struct remote *r)
     if (!strcmp(what, "start"))
         return about(r, "POST", "/capture",
                      r->count > 2 ? json_pack("{s:s}", "mac", r->args[2]) : NULL, NULL, NULL);
-    if (!strcmp(what, "stop"))
-        return print_result(r, about(r, "DELETE", "/capture", NULL, NULL, &value), value);
+    if (!strcmp(what, "stop")) {
+        status = about(r, "DELETE", "/capture", NULL, NULL, &value);
+        return print_result(r, status, value);
+    }
     if (strcmp(what, "save") || r->count < 3)
         return remote_error(r, CLI_USAGE, "say start, stop or save FILE");
     if (!name || asprintf(&path, "/networks/%s/capture", name) < 0) {

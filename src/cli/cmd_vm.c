@@ -126,7 +126,8 @@ static int vm_set(struct remote *r)
         json_decref(patch);
         return status;
     }
-    return print_result(r, about(r, "PATCH", "", patch, "*", &value), value);
+    status = about(r, "PATCH", "", patch, "*", &value);
+    return print_result(r, status, value);
 }
 
 static int vm_start(struct remote *r)
@@ -188,12 +189,13 @@ static int vm_delete(struct remote *r)
 {
     bool disks = r->count > 1 && !strcmp(r->args[1], "--disks");
     json_t *value = NULL;
+    int status;
 
     if (r->count > 1 && !disks)
         return remote_error(r, CLI_USAGE, "'%s' is not known; --disks removes them too",
                             r->args[1]);
-    return print_result(r, about(r, "DELETE", disks ? "?disks=true" : "", NULL, NULL, &value),
-                        value);
+    status = about(r, "DELETE", disks ? "?disks=true" : "", NULL, NULL, &value);
+    return print_result(r, status, value);
 }
 
 static int vm_type(struct remote *r)
@@ -214,9 +216,11 @@ static int media(struct remote *r, const char *method, json_t *body)
 {
     json_t *value = NULL;
     char what[64];
+    int status;
 
     snprintf(what, sizeof(what), "/media/%.32s", r->args[1]);
-    return print_result(r, about(r, method, what, body, NULL, &value), value);
+    status = about(r, method, what, body, NULL, &value);
+    return print_result(r, status, value);
 }
 
 static int vm_insert(struct remote *r)

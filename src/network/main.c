@@ -94,24 +94,25 @@ static int serve(const struct options *o, struct error *err)
     struct sandbox_needs needs;
     uv_signal_t signals[ARRAY_LEN(ends)];
     uv_loop_t loop;
-    int r = uv_loop_init(&loop);
+    int r = network_definition_read(o->definition, &def, err);
 
-    if (r < 0)
+    if (r == 0 && o->check)
+        network_definition_done(&def);
+    if (r < 0 || o->check)
         return r;
+    r = uv_loop_init(&loop);
+    if (r < 0) {
+        network_definition_done(&def);
+        return r;
+    }
     signal(SIGPIPE, SIG_IGN);
     for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
         uv_signal_init(&loop, &signals[i]);
         uv_signal_start(&signals[i], on_signal, ends[i]);
     }
-    r = network_definition_read(o->definition, &def, err);
-    if (r == 0 && o->check) {
-        network_definition_done(&def);
-        return 0;
-    }
     needs = (struct sandbox_needs){.sockets = def.kind == NETWORK_NAT || asks_world(&def),
                                    .forwarding = def.kind == NETWORK_NAT};
-    if (r == 0)
-        r = network_new(&loop, &def, o->listen, o->leases, &network, err);
+    r = network_new(&loop, &def, o->listen, o->leases, &network, err);
     if (r == 0 && o->control)
         r = control_new(&loop, o->control + 5, network_execute, network, &control, err);
     if (r == 0)
@@ -120,6 +121,11 @@ static int serve(const struct options *o, struct error *err)
         uv_run(&loop, UV_RUN_DEFAULT);
     control_free(control);
     network_free(network);
+    network_definition_done(&def);
+    for (size_t i = 0; i < ARRAY_LEN(ends); i++)
+        uv_close((uv_handle_t *)&signals[i], NULL);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    uv_loop_close(&loop);
     return r;
 }
 

@@ -196,6 +196,26 @@ await step('restored', async () => {
   await inspect(page, 'machine')
 })
 
+await step('a network is made, and the running machine is led to it', async () => {
+  await page.goto(new URL('#/networks', url).href)
+  await page.getByRole('button', { name: 'Create network' }).click()
+  const dialog = page.getByRole('dialog')
+  await dialog.getByLabel('Name', { exact: true }).fill('web-lab')
+  await dialog.getByRole('button', { name: 'Create network' }).click()
+  await dialog.waitFor({ state: 'detached' })
+  await page.locator('.net-cards .badge', { hasText: 'Running' }).waitFor()
+  await page.goto(`${machineUrl}/settings`)
+  await page.getByLabel('Adapter 1', { exact: true }).selectOption('network:web-lab')
+  await page.getByRole('button', { name: 'Save changes' }).click()
+  await page.goto(new URL('#/networks/web-lab', url).href)
+  await page.locator('.net-box.guest:not(.away)', { hasText: machine.slice(0, 8) }).waitFor()
+  await page.getByRole('button', { name: 'Capture', exact: true }).click()
+  await page.getByRole('button', { name: 'Stop capturing' }).click()
+  const [capture] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: 'Download capture' }).click()])
+  check(fs.readFileSync(await capture.path()).readUInt32LE(0) === 0x0a0d0d0a, 'the capture is no pcapng')
+  await inspect(page, 'network')
+})
+
 for (const [look, options] of Object.entries({
   'desk-light': { ...desk, colorScheme: 'light' },
   'desk-dark': { ...desk, colorScheme: 'dark' },
@@ -207,7 +227,8 @@ for (const [look, options] of Object.entries({
   await other.locator('.machine-row').first().waitFor()
   const places = { machines: '#/machines', create: '#/machines/new', disks: '#/disks', resources: '#/resources', events: '#/events',
                    tasks: '#/tasks', users: '#/users', permissions: '#/users/permissions', tokens: '#/users/tokens', server: '#/server',
-                   machine: new URL(machineUrl).hash, settings: `${new URL(machineUrl).hash}/settings` }
+                   machine: new URL(machineUrl).hash, settings: `${new URL(machineUrl).hash}/settings`,
+                   networks: '#/networks', network: '#/networks/web-lab' }
   for (const [name, hash] of Object.entries(places))
     await step(`${name}, ${look}`, async () => {
       await other.goto(new URL(hash, url).href)
@@ -273,6 +294,13 @@ await step('deleted with its disk', async () => {
   await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click()
   await page.getByRole('heading', { name: 'Machines', level: 1 }).waitFor()
   await page.locator('.machine-row', { hasText: machine }).waitFor({ state: 'detached' })
+})
+await step('a network without machines is deleted', async () => {
+  await page.goto(new URL('#/networks/web-lab', url).href)
+  await page.getByRole('button', { name: 'Delete', exact: true }).click()
+  await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click()
+  await page.getByRole('heading', { name: 'Networks', level: 1 }).waitFor()
+  check(!(await page.locator('.net-cards .panel').count()), 'the network is still there')
 })
 await step('logging out ends it', async () => {
   await page.getByRole('button', { name: 'Log out' }).first().click()

@@ -25,6 +25,11 @@ export type Settings = Schemas['Settings']
 export type Problem = Schemas['Problem']
 export type StreamMessage = Schemas['StreamMessage']
 export type Quota = Schemas['Quota']
+export type Network = Schemas['Network']
+export type NetworkDefinition = Schemas['NetworkDefinition']
+export type NetworkPort = Schemas['NetworkPort']
+export type NetworkPortStatus = Schemas['NetworkPortStatus']
+export type Adapter = Schemas['Adapter']
 
 export const BASE = '/api/v1'
 

@@ -9,6 +9,8 @@ import { EventsPage } from './pages/events'
 import { LoginPage } from './pages/login'
 import { MachinePage } from './pages/machine'
 import { MachinesPage } from './pages/machines'
+import { NetworkPage } from './pages/network'
+import { NetworksPage } from './pages/networks'
 import { ResourcesPage } from './pages/resources'
 import { ServerPage } from './pages/server'
 import { TasksPage } from './pages/tasks'
@@ -31,6 +33,7 @@ interface Entry {
 const ENTRIES: Entry[] = [
   { id: 'machines', icon: 'machines', text: 'nav.machines', page: MachinesPage, onPhone: true },
   { id: 'disks', icon: 'disks', text: 'nav.disks', page: DisksPage, onPhone: true },
+  { id: 'networks', icon: 'networks', text: 'nav.networks', page: NetworksPage },
   { id: 'resources', icon: 'resources', text: 'nav.resources', page: ResourcesPage },
   { id: 'events', icon: 'events', text: 'nav.events', page: EventsPage, onPhone: true },
   { id: 'tasks', icon: 'tasks', text: 'nav.tasks', page: TasksPage, onPhone: true },
@@ -100,6 +103,7 @@ function Frame() {
   let page
   if (first === 'machines' && second === 'new') page = <CreatePage />
   else if (first === 'machines' && second) page = <MachinePage key={second} id={second} />
+  else if (first === 'networks' && second) page = <NetworkPage key={second} name={second} />
   else if (entry) page = <entry.page />
   else page = <MachinesPage />
   return (

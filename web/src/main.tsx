@@ -5,6 +5,7 @@ import { begin } from './store'
 import './style/base.css'
 import './style/parts.css'
 import './style/pages.css'
+import './style/networks.css'
 
 begin()
 render(<App />, document.getElementById('app')!)

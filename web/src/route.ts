@@ -16,6 +16,8 @@ window.addEventListener('hashchange', () => {
 
 export const machineHref = (id: string, tab?: string) => `#/machines/${id}${tab ? `/${tab}` : ''}`
 
+export const networkHref = (name: string) => `#/networks/${encodeURIComponent(name)}`
+
 export function go(href: string) {
   location.hash = href
 }

@@ -11,6 +11,7 @@ import { Icon } from '../ui/icon'
 import { Button, PageHead, StateBadge, TaskLine } from '../ui/parts'
 import { FileDialog } from '../ui/picker'
 import { MachineActions } from './actions'
+import { AdapterList } from './adapters'
 import { EventHistory } from './events'
 import { reasonText, taskOf, uptime } from './machines'
 import { SettingsForm } from './settings'
@@ -127,6 +128,7 @@ function Overview({ machine }: { machine: Machine }) {
             </ul>
           </>
         )}
+        <AdapterList machine={machine} />
         {notes && (
           <>
             <h2>{t('machine.notes')}</h2>

@@ -7,6 +7,7 @@ import { memoryMib } from '../format'
 import { t } from '../i18n'
 import { errorText, machines, may, putMachine, toast } from '../store'
 import { FileField } from '../ui/picker'
+import { AdapterFields } from './adapters'
 import { Button, Checkbox, Field, Input, Mark, Select } from '../ui/parts'
 
 type Server = NonNullable<Definition['server']>
@@ -129,6 +130,8 @@ export function SettingsForm({ machine }: { machine: Machine }) {
             <Input label={t('machine.append')} value={draft.append ?? ''} onInput={(value) => set('append', value || undefined)} maxLength={4096} mark={mark('/append')} />
           </details>
         </section>
+
+        <AdapterFields net={draft.net} onChange={(net) => set('net', net)} wrong={wrong} mark={mark('/net')} />
 
         <section class="panel form-panel">
           <h2>{t('settings.when')}</h2>

@@ -3,6 +3,7 @@
 const PATHS = {
   machines: 'M3 5h18v11H3zM8 20h8M12 16v4',
   disks: 'M4 6c0-1.7 3.6-3 8-3s8 1.3 8 3-3.6 3-8 3-8-1.3-8-3zM4 6v12c0 1.7 3.6 3 8 3s8-1.3 8-3V6M4 12c0 1.7 3.6 3 8 3s8-1.3 8-3',
+  networks: 'M9 3h6v5H9zM3 16h6v5H3zM15 16h6v5h-6zM12 8v4M6 16v-4h12v4',
   resources: 'M4 20V10M10 20V4M16 20v-7M22 20H2',
   events: 'M12 8v4l3 2M12 21a9 9 0 1 0-9-9M3 16v5h5',
   tasks: 'M9 6h11M9 12h11M9 18h11M4 6l1 1 2-2M4 12l1 1 2-2M4 18l1 1 2-2',
