@@ -40,6 +40,7 @@ bench:
 	@tools/bench $(if $(QUICK),--quick)
 	@tools/bench-debian $(if $(QUICK),--rounds 1)
 	@tools/bench-disk $(if $(QUICK),--quick)
+	@tools/bench-net $(if $(QUICK),--quick)
 	@tools/bench-save $(if $(QUICK),--rounds 1 --memory 512)
 	@tools/bench-server $(if $(QUICK),--quick)
 
