@@ -34,9 +34,21 @@ static void die(const char *what)
     exit(1);
 }
 
+/* A number from 0 to most; anything else ends the program. */
+static double number(const char *text, double most)
+{
+    char *end;
+    double n = strtod(text, &end);
+
+    if (!*text || *end || !(n >= 0 && n <= most))
+        die(text);
+    return n;
+}
+
 static struct sockaddr_in address(const char *host, const char *port)
 {
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
+    struct sockaddr_in a = {.sin_family = AF_INET,
+                            .sin_port = htons((uint16_t)number(port, 65535))};
 
     if (host && inet_pton(AF_INET, host, &a.sin_addr) != 1)
         die(host);
@@ -148,11 +160,13 @@ static int small(struct sockaddr_in *a, double seconds)
 int main(int argc, char **argv)
 {
     struct sockaddr_in a;
+    double seconds;
 
     if (argc == 3 && !strcmp(argv[1], "serve"))
         return serve(argv[2]);
     if (argc != 5)
         return 2;
     a = address(argv[2], argv[3]);
-    return !strcmp(argv[1], "rr") ? request_response(&a, atof(argv[4])) : small(&a, atof(argv[4]));
+    seconds = number(argv[4], 3600);
+    return !strcmp(argv[1], "rr") ? request_response(&a, seconds) : small(&a, seconds);
 }

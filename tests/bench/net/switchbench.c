@@ -218,11 +218,13 @@ static void packet(const char *names, uint64_t until_ns)
 
 int main(int argc, char **argv)
 {
-    double seconds = argc == 4 ? atof(argv[3]) : 0;
-    uint64_t begin = now_ns(), until_ns = begin + (uint64_t)(seconds * 1e9);
+    uint64_t begin = now_ns(), until_ns;
+    char *end;
+    double seconds = argc == 4 ? strtod(argv[3], &end) : 0;
 
-    if (argc != 4)
+    if (argc != 4 || *end || !(seconds > 0 && seconds < 3600))
         return 2;
+    until_ns = begin + (uint64_t)(seconds * 1e9);
     if (!strcmp(argv[1], "yado"))
         yado(argv[2], until_ns);
     else if (!strcmp(argv[1], "vde"))

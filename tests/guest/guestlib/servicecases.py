@@ -3,11 +3,12 @@
 import contextlib
 import hashlib
 import re
+import time
 
 from .cases import LONG, SHORT, VERY_LONG, case, check, only_yado
 from .machine import Net
-from .netcases import (MACS, MIB, PXE_HELLO, PXE_INSTALLER, boot_folder, guest, lease, network,
-                       stream)
+from .netcases import (MACS, MIB, PXE_HELLO, PXE_INSTALLER, address, between, boot_folder, guest,
+                       lease, network, stream)
 
 SUBNET = {"subnet": "10.77.0.0/24",
           "dhcp": {"wins": ["10.77.0.9"], "lease": 7200,
@@ -97,3 +98,96 @@ def pxe_network(lab, boot, wanted, model="virtio"):
             for text in wanted:
                 vm.expect_screen(re.compile(re.escape(text)), VERY_LONG,
                                  never="Kernel panic|Low memory|No bootable device")
+
+
+@case("net-eight")
+def eight(lab):
+    """Eight adapters of all models, each on its network, with addresses that do not collide"""
+    only_yado(lab)
+    models = ("virtio", "e1000", "21140", "rtl8139") * 2
+    with network(lab, subnet="10.77.0.0/24") as (path, execute):
+        nets = tuple(Net(to=f"network={path}", model=model) for model in models)
+        with guest(lab, "amd64", name="eight", nets=nets) as vm:
+            for number in range(8):
+                lease(vm, f"eth{number}")
+            ports = [port for port in execute("status")["ports"] if port["name"] == "eight"]
+            check(len({port["mac"] for port in ports}) == 8, f"ports: {ports}")
+            check(len({port["address"] for port in ports}) == 8, f"ports: {ports}")
+
+
+@case("net-hostile")
+def hostile(lab):
+    """One guest floods, forges and sends garbage; two others on the network do not notice"""
+    only_yado(lab)
+    macs = (*MACS, "52:54:00:00:99:03")
+    with network(lab, subnet="10.9.0.0/24", ports=[{"mac": macs[2], "rate": "20M"}]) as (path, execute):
+        with contextlib.ExitStack() as stack:
+            one, two, three = (stack.enter_context(guest(lab, "cloud", name=name, nets=(
+                Net(to=f"network={path}", mac=mac),))) for name, mac in zip("abc", macs))
+            address(one, "10.9.0.1")
+            address(two, "10.9.0.2")
+            three.run("ip link set eth0 up; ip addr add 10.9.0.7/24 dev eth0", SHORT)
+            # Broadcasts without end; others' addresses; DHCP and DNS that are none, to the servers.
+            three.send("(while :; do dd if=/dev/urandom bs=1400 count=50 2>/dev/null | "
+                       "nc -u -w 1 -b 10.9.0.255 67; done) >/dev/null 2>&1 & "
+                       "(while :; do dd if=/dev/urandom bs=300 count=50 2>/dev/null | "
+                       "nc -u -w 1 10.9.0.1 53; done) >/dev/null 2>&1 &\n")
+            three.send("(while :; do for n in 1 2 3; do ip link set eth0 address "
+                       "52:54:00:00:aa:0$n; ip link set eth0 up; arping -c 1 -I eth0 -U 10.9.0.2; "
+                       f"done; ip link set eth0 address {macs[2]}; sleep 1; done) "
+                       ">/dev/null 2>&1 &\n")
+            three.pump(2)
+            one.run("ping -c 5 -W 5 10.9.0.2", SHORT)
+            between(one, two, 8 * MIB)
+            # The servers answer others while it lasts.
+            got = lease(two)
+            two.run("nslookup c.yado.internal || nslookup b.yado.internal", SHORT)
+            check(got["dns"] == "10.9.0.1", f"lease: {got}")
+            ports = {port["name"]: port for port in execute("status")["ports"]}
+            check(ports["c"]["spoofed"] > 0, f"nothing forged was seen: {ports['c']}")
+            check(ports["a"]["full-drops"] == 0, f"the first lost frames: {ports['a']}")
+
+
+@case("net-save")
+def save(lab):
+    """A guest is saved and restored while it sends to another; every byte arrives"""
+    only_yado(lab)
+    saved = lab.folder / "saved"
+    with network(lab) as (path, _), contextlib.ExitStack() as stack:
+        nets = [(Net(to=f"network={path}", mac=mac),) for mac in MACS]
+        one = stack.enter_context(guest(lab, "cloud", name="one", nets=nets[0]))
+        address(one, "10.9.0.1")
+        one.send("nc -l -p 99 | sha256sum; echo taken\n")
+        with guest(lab, "cloud", name="two", nets=nets[1]) as two:
+            address(two, "10.9.0.2")
+            two.run("dd if=/dev/urandom of=/tmp/sent bs=64k count=640 2>/dev/null", SHORT)
+            digest = re.search(r"\b[0-9a-f]{64}\b", two.run("sha256sum /tmp/sent", SHORT)).group()
+            # Slowly, so that saving falls into it.
+            two.send("(for i in $(seq 40); do dd if=/tmp/sent bs=1M skip=$((i-1)) count=1 "
+                     "2>/dev/null; sleep 0.1; done) | nc 10.9.0.1 99; echo sent=$?=\n")
+            two.pump(2)
+            two.execute("save", path=str(saved))
+            two.expect_end(SHORT)
+        time.sleep(1)
+        config = two.config
+        with lab.machine(**dict(vars(config), restore=saved)) as two:
+            two.expect("sent=0=", LONG)
+            one.expect(digest, LONG)
+
+
+@case("net-gibibyte", "soak")
+def gibibyte(lab):
+    """1 GiB from one guest to another over a switch, with its checksum"""
+    only_yado(lab)
+    with network(lab) as (path, _), contextlib.ExitStack() as stack:
+        one, two = (stack.enter_context(guest(lab, "cloud", nets=(
+            Net(to=f"network={path}", mac=mac),))) for mac in MACS)
+        address(one, "10.9.0.1")
+        address(two, "10.9.0.2")
+        two.run("dd if=/dev/urandom of=/tmp/part bs=64k count=1024 2>/dev/null", LONG)
+        many = "(for i in $(seq 16); do cat /tmp/part; done)"
+        one.send("nc -l -p 99 | sha256sum; echo taken\n")
+        one.pump(2)
+        two.run(f"{many} | nc 10.9.0.1 99", VERY_LONG)
+        sent = re.search(r"\b[0-9a-f]{64}\b", two.run(f"{many} | sha256sum", VERY_LONG)).group()
+        one.expect(sent, LONG)
