@@ -216,17 +216,17 @@ await step('a network is made, and the running machine is led to it', async () =
   await inspect(page, 'network')
 })
 
-for (const [look, options] of Object.entries({
+await Promise.all(Object.entries({
   'desk-light': { ...desk, colorScheme: 'light' },
   'desk-dark': { ...desk, colorScheme: 'dark' },
   'telephone-light': { ...telephone, colorScheme: 'light' },
   'telephone-dark-ja': { ...telephone, colorScheme: 'dark', locale: 'ja-JP' },
-})) {
+}).map(async ([look, options]) => {
   const other = await open(browser, options)
   await logIn(other, env.YADO_USER, env.YADO_PASSWORD)
   await other.locator('.machine-row').first().waitFor()
   const places = { machines: '#/machines', create: '#/machines/new', disks: '#/disks', resources: '#/resources', events: '#/events',
-                   tasks: '#/tasks', users: '#/users', permissions: '#/users/permissions', tokens: '#/users/tokens', server: '#/server',
+                   tasks: '#/tasks', users: '#/users', permissions: '#/users/permissions', tokens: '#/users/tokens', automation: '#/automation', webhooks: '#/automation/webhooks', server: '#/server',
                    machine: new URL(machineUrl).hash, settings: `${new URL(machineUrl).hash}/settings`,
                    networks: '#/networks', network: '#/networks/web-lab' }
   for (const [name, hash] of Object.entries(places))
@@ -240,8 +240,19 @@ for (const [look, options] of Object.entries({
     check((await other.evaluate(() => document.documentElement.lang)) === (options.locale ? 'ja' : 'en'), 'another language')
   })
   await other.context().close()
-}
+}))
 
+await step('a webhook is added, and removed', async () => {
+  await page.goto(new URL('#/automation/webhooks', url).href)
+  await page.getByRole('button', { name: 'Add webhook' }).first().click()
+  await page.getByRole('dialog').getByRole('textbox', { name: 'Address' }).fill('http://127.0.0.1:9/hook')
+  await page.getByRole('dialog').getByRole('button', { name: 'Save changes' }).click()
+  await page.getByRole('rowheader', { name: 'http://127.0.0.1:9/hook' }).waitFor()
+  await inspect(page, 'webhooks')
+  await page.getByRole('button', { name: 'Remove' }).click()
+  await page.getByRole('dialog').getByRole('button', { name: 'Remove' }).click()
+  await page.getByRole('rowheader').waitFor({ state: 'detached' })
+})
 await step('the keyboard alone opens a menu, a dialog, and comes back', async () => {
   await page.goto(machineUrl)
   const menu = page.locator('.page-head .menu > button')

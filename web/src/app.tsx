@@ -3,6 +3,7 @@
 import { useState } from 'preact/hooks'
 import { call } from './api'
 import { language, languageNames, setLanguage, t, type Language, type TextKey } from './i18n'
+import { AutomationPage } from './pages/automation'
 import { CreatePage } from './pages/create'
 import { DisksPage } from './pages/disks'
 import { EventsPage } from './pages/events'
@@ -38,6 +39,7 @@ const ENTRIES: Entry[] = [
   { id: 'events', icon: 'events', text: 'nav.events', page: EventsPage, onPhone: true },
   { id: 'tasks', icon: 'tasks', text: 'nav.tasks', page: TasksPage, onPhone: true },
   { id: 'users', icon: 'users', text: 'nav.users', page: UsersPage },
+  { id: 'automation', icon: 'terminal', text: 'nav.automation', page: AutomationPage, when: () => serverMay('view') },
   { id: 'server', icon: 'server', text: 'nav.server', page: ServerPage, when: () => serverMay('view') },
 ]
 
