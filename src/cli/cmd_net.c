@@ -312,12 +312,10 @@ static int net_connect(struct remote *r)
     if (status != CLI_OK)
         return status;
     net = json_object_get(json_object_get(value, "definition"), "net");
-    net = json_is_array(net)
-              ? json_deep_copy(net)
-              : json_pack("[{s:s}]", "type", json_is_string(net) ? "unplugged" : "nat");
+    net = json_is_array(net) ? json_deep_copy(net) : json_array();
     if (n >= json_array_size(net)) {
-        status = remote_error(r, CLI_FAILED, "the machine has adapters 0 to %zu",
-                              json_array_size(net) - 1);
+        status = remote_error(r, CLI_FAILED, "the machine has %zu adapters, counted from 0",
+                              json_array_size(net));
         json_decref(net);
     } else {
         json_array_set_new(net, n, led_to(json_array_get(net, n), r->args[2]));

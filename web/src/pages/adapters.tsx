@@ -24,9 +24,8 @@ const REFRESH_MS = 5000
 const MODELS = ['virtio', 'e1000', '21140', 'rtl8139'] as const
 const ADAPTERS_MAX = 8
 
-/** What a definition says: none, a list, or nothing, which is one adapter behind a NAT. */
-export function adaptersOf(net: Definition['net']): Adapter[] {
-  if (net === undefined) return [{ type: 'nat' }]
+/** What a definition says: a list, or none. */
+function adaptersOf(net: Definition['net']): Adapter[] {
   return Array.isArray(net) ? net : []
 }
 
@@ -141,7 +140,7 @@ export function AdapterFields({ net, onChange, wrong, mark }: { net: Definition[
   const networks = useLoad(() => get<{ networks: Network[] }>('/networks'), [])
   const list = adaptersOf(net)
   const first = networks.value?.networks[0]
-  const put = (next: Adapter[]) => onChange(next.length ? next : 'none')
+  const put = (next: Adapter[]) => onChange(next.length ? next : undefined)
   return (
     <section class="panel form-panel">
       <h2>

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // A new machine in one screen: a name and something to boot are enough.
 import { useState } from 'preact/hooks'
-import { ApiError, call, type Definition, type Machine } from '../api'
+import { ApiError, call, get, type Definition, type Machine, type Network } from '../api'
 import { bytes } from '../format'
 import { t } from '../i18n'
 import { go, machineHref } from '../route'
 import { errorText, machineList, putMachine, server } from '../store'
 import { FileField } from '../ui/picker'
-import { Button, Checkbox, Input, PageHead, Segments, Select } from '../ui/parts'
+import { Button, Checkbox, Input, PageHead, Segments, Select, useLoad } from '../ui/parts'
 
 type Source = 'iso' | 'disk' | 'kernel' | 'network'
 type Guest = 'linux' | 'windows' | 'other'
@@ -29,6 +29,7 @@ interface Draft {
   firmware: 'bios' | 'uefi'
   engine: 'auto' | 'kvm' | 'soft'
   undo: '' | 'keep' | 'commit' | 'discard'
+  net: string // '', 'nat', or the name of a network behind a colon
   notes: string
   start: boolean
 }
@@ -43,6 +44,8 @@ function freeName(): string {
 
 /** What guests of that kind are good at without more drivers. */
 const BUS: Record<Guest, 'virtio' | 'ide'> = { linux: 'virtio', windows: 'ide', other: 'ide' }
+
+const NIC: Record<Guest, 'virtio' | 'e1000'> = { linux: 'virtio', windows: 'e1000', other: 'e1000' }
 
 function definitionOf(draft: Draft): { definition: Definition; 'create-disk'?: unknown; start: boolean } {
   const bus = BUS[draft.guest]
@@ -62,6 +65,7 @@ function definitionOf(draft: Draft): { definition: Definition; 'create-disk'?: u
     if (draft.append) definition.append = draft.append
   }
   if (draft.source === 'network') definition.boot = 'network'
+  if (draft.net) definition.net = [{ ...(draft.net === 'nat' ? { type: 'nat' } : { type: 'network', name: draft.net.slice(1) }), model: NIC[draft.guest] }]
   if (draft.notes) definition.server = { notes: draft.notes }
   const disk = draft.source !== 'disk' && draft.newDisk
   return {
@@ -74,8 +78,9 @@ function definitionOf(draft: Draft): { definition: Definition; 'create-disk'?: u
 export function CreatePage() {
   const [draft, setDraft] = useState<Draft>(() => ({
     name: freeName(), guest: 'linux', source: 'iso', iso: '', disk: '', kernel: '', initrd: '', append: '',
-    newDisk: true, diskGib: '20', cpus: '2', memoryMib: '2048', firmware: 'bios', engine: 'auto', undo: '', notes: '', start: true,
+    newDisk: true, diskGib: '20', cpus: '2', memoryMib: '2048', firmware: 'bios', engine: 'auto', undo: '', net: 'nat', notes: '', start: true,
   }))
+  const networks = useLoad(() => get<{ networks: Network[] }>('/networks'), [])
   const [problem, setProblem] = useState<{ text: string; field: string }>()
   const [busy, setBusy] = useState(false)
   const set = <K extends keyof Draft>(key: K) => (value: Draft[K]) => setDraft((old) => ({ ...old, [key]: value }))
@@ -127,6 +132,16 @@ export function CreatePage() {
             <Input label={t('machine.memory')} value={draft.memoryMib} onInput={set('memoryMib')} type="number" min={1} max={524288} step={1} unit="MiB" hint={host ? t('create.memory-hint', { bytes: bytes(host['memory-available-bytes']) }) : undefined} error={wrong('/definition/memory')} list={['256', '512', '1024', '2048', '4096', '8192', '16384']} />
             <Input label={t('machine.cpus')} value={draft.cpus} onInput={set('cpus')} type="number" min={1} max={64} step={1} hint={host ? t('create.cpus-hint', { cpus: host.cpus ?? 0 }) : undefined} error={wrong('/definition/cpus')} />
           </div>
+          <Select
+            label={t('object.network')}
+            value={draft.net}
+            onChange={set('net')}
+            options={[
+              { value: 'nat', label: t('adapter.type.nat') },
+              ...(networks.value?.networks ?? []).map((n) => ({ value: `:${n.name}`, label: n.name })),
+              { value: '', label: t('create.no-network') },
+            ]}
+          />
           <details>
             <summary>{t('create.more')}</summary>
             <div class="two-fields">
