@@ -1,13 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Machines' adapters: "net" of a definition names networks; yado-vm knows sockets. It runs in
- * RUN/ID, beside RUN/net-NAME.
+ * Machines' adapters: "net" of a definition names networks; yado-vm knows sockets, by paths from
+ * RUN/ID, where it runs.
  */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
+#include "base/log.h"
+#include "server/files.h"
 #include "server/networks.h"
 #include "server/process.h"
+
+#define LOG_ROOM "networks"
+#define LINKS "nets"
 
 #define TEXT_MAX 4096u
 #define ANSWER_MS 10000u
@@ -27,7 +36,78 @@ static bool is_type(json_t *adapter, const char *type)
 /* The socket of a network, from where a machine's process is. */
 static void socket_of(const char *name, char *buf, size_t room)
 {
-    snprintf(buf, room, "../net-%s/machines", name);
+    snprintf(buf, room, LINKS "/%s", name);
+}
+
+static bool leads_to(json_t *definition, const char *name)
+{
+    json_t *adapter;
+    size_t i;
+
+    json_array_foreach(json_object_get(definition, "net"), i, adapter)
+    {
+        if (is_type(adapter, "network") && !strcmp(member(adapter, "name"), name))
+            return true;
+    }
+    return false;
+}
+
+/* Everybody may use the socket who gets to it; its own folder is the server's. */
+static void link_one(const struct network *n, const char *folder)
+{
+    AUTO_FREE char *from = files_join(n->run, "machines");
+    AUTO_FREE char *to = files_join(folder, n->name);
+
+    if (!from || !to)
+        return;
+    if (chmod(from, 0666) < 0) /* it is not there yet, and is linked when it is */
+        return;
+    unlink(to);
+    if (link(from, to) < 0)
+        log_warning("%s: %s", to, strerror(errno));
+}
+
+void network_link(struct machine *m)
+{
+    AUTO_FREE char *folder = files_join(m->run, LINKS);
+    struct stat run;
+
+    if (!folder || stat(m->run, &run) < 0 || (mkdir(folder, 0700) < 0 && errno != EEXIST))
+        return;
+    /* As the folder above it: the jail shows the server's files there as the machine's own, or has
+     * given the folder to the machine's user where the host cannot. */
+    if (chown(folder, run.st_uid, (gid_t)-1) < 0)
+        log_warning("%s: %s", folder, strerror(errno));
+    for (struct network *n = m->server->networks; n; n = n->next) {
+        AUTO_FREE char *path = files_join(folder, n->name);
+
+        if (leads_to(m->definition, n->name) || leads_to(m->started, n->name))
+            link_one(n, folder);
+        else if (path)
+            unlink(path);
+    }
+}
+
+void network_link_machines(struct network *n)
+{
+    for (struct machine *m = n->server->machines; m; m = m->next)
+        if (m->process)
+            network_link(m);
+}
+
+void network_unlink(struct machine *m)
+{
+    AUTO_FREE char *folder = files_join(m->run, LINKS);
+    DIR *dir = folder ? opendir(folder) : NULL;
+    struct dirent *entry;
+
+    while (dir && (entry = readdir(dir)))
+        if (entry->d_name[0] != '.')
+            unlinkat(dirfd(dir), entry->d_name, 0);
+    if (dir)
+        closedir(dir);
+    if (folder)
+        rmdir(folder);
 }
 
 void network_resolve(json_t *definition)
@@ -84,6 +164,8 @@ void network_move_adapters(struct machine *m, json_t *before)
     json_t *adapter;
     size_t i;
 
+    if (m->process)
+        network_link(m);
     json_array_foreach(new, i, adapter)
     {
         char now[TEXT_MAX], then[TEXT_MAX];

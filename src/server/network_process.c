@@ -90,6 +90,8 @@ static void on_status(void *ctx, int r, json_t *value, const char *message)
     p->network->status = json_incref(value);
     p->again_ms = AGAIN_FIRST_MS;
     p->network->problem[0] = '\0';
+    if (p->network->state != NETWORK_STATE_RUNNING)
+        network_link_machines(p->network);
     set_state(p->network, NETWORK_STATE_RUNNING);
 }
 
@@ -282,7 +284,7 @@ void network_process_start(struct network *n)
     struct error err = {"no memory"};
 
     n->state = NETWORK_STATE_STARTING;
-    if (!p || files_folder(n->run, 0711, &err) < 0) {
+    if (!p || files_folder(n->run, 0700, &err) < 0) {
         free(p);
         snprintf(n->problem, sizeof(n->problem), "%.250s", err.text);
         set_state(n, NETWORK_STATE_FAILED);

@@ -53,6 +53,14 @@ char *network_capture_path(const struct network *n);
 
 /* ---- machines' adapters ---- */
 
+/*
+ * A machine's process, which may be a user of its own in a jail, finds the sockets of its networks
+ * and no others in RUN/ID/nets, a folder that only it may enter: hard links. Make the folder what the
+ * definition says; for a network that has a new socket, all machines'; take the folder away.
+ */
+void network_link(struct machine *m);
+void network_link_machines(struct network *n);
+void network_unlink(struct machine *m);
 /* The adapters of a definition as yado-vm is to be given them: networks by their sockets. */
 void network_resolve(json_t *definition);
 /* Which adapters of a running machine lead elsewhere in its new definition: they are moved. */

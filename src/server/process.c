@@ -435,6 +435,7 @@ int process_start(struct machine *m, bool restore, struct error *err)
     m->started_ms = stamp_now_ms();
     m->jailed = false; /* until it answers */
     jail_share(m);
+    network_link(m);
     r = m->started ? write_files(m, err) : -ENOMEM;
     p = r == 0 ? process_new(m) : NULL;
     if (r == 0)
@@ -516,6 +517,7 @@ void process_clean(struct machine *m)
     AUTO_FREE char *lock = files_join(m->run, "lock");
 
     remove_old(m);
+    network_unlink(m);
     if (lock)
         unlink(lock);
     rmdir(m->run);

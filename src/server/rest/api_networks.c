@@ -245,7 +245,7 @@ static void name_far_end(json_t *adapter)
     const char *to = json_string_value(json_object_get(adapter, "to"));
     char name[64];
 
-    if (to && sscanf(to, "network=../net-%63[^/]/machines", name) == 1)
+    if (to && sscanf(to, "network=nets/%63s", name) == 1)
         json_object_set_new(adapter, "network", json_string(name));
 }
 
