@@ -580,6 +580,31 @@ def saved(lab, cpus, engine, then):
             restore=state)
 
 
+@case("saved-sata", bus="sata")
+@case("saved-scsi", bus="scsi")
+def saved_disk(lab, bus):
+    """A saved machine goes on with its disk: what it was reading and writing is there"""
+    only_yado(lab)
+    disk, state = lab.copy("debian-ata"), lab.folder / "machine.saved"
+    prompt = re.compile(r"root@\S+# ")
+    with lab.machine(memory_mib=256, disks=((disk, bus),)) as vm:
+        login(vm, "yado-ata")
+        vm.run("seq 1 20000 > /root/kept; sync", SHORT, prompt)
+        vm.run("while cat /dev/sda > /dev/null; do :; done & echo busy", SHORT, prompt)
+        vm.execute("save", path=str(state))
+        vm.expect_end(LONG)
+    with lab.machine(memory_mib=256, disks=((disk, bus),), restore=state) as vm:
+        vm.send("\n")
+        vm.expect(prompt, LONG, never="yado-guest: Linux")
+        vm.run("kill $!; echo 3 > /proc/sys/vm/drop_caches; seq 1 20000 | cmp - /root/kept", SHORT,
+               prompt)
+        vm.run("dd if=/root/kept of=/root/second conv=fsync", SHORT, prompt)
+        vm.run("dmesg > /tmp/m; ! grep -iE 'I/O error|frozen|exception|aborting' /tmp/m", SHORT,
+               prompt)
+        vm.send("poweroff\n")
+        vm.expect_end(LONG)
+
+
 @case("saved-undo")
 def saved_undo(lab):
     """A saved machine keeps its undo disks; going on is refused when they, or the file, are not whole"""
