@@ -118,24 +118,24 @@ static int add_parents(struct jail *jail, struct machine *m)
     return r;
 }
 
-/* Only what needs the host's network gets it; the others reach nothing at all. */
+/*
+ * A machine without adapters reaches nothing at all. The others may be led behind a NAT of their
+ * own at any time, whose connections are the host's. Without "net" there is such an adapter. The
+ * sockets of networks are linked into the machine's folder (network_adapters.c).
+ */
 static int add_nets(struct jail *jail, struct machine *m)
 {
     json_t *net, *nets = json_object_get(m->started, "net");
+    bool none = json_is_string(nets) || (nets && !json_array_size(nets));
     size_t i;
-    int r = 0;
+    int r = none ? 0 : add(jail, "--net");
 
     json_array_foreach(nets, i, net)
     {
         const char *type = json_string_value(json_object_get(net, "type"));
-        const char *name = json_string_value(json_object_get(net, "name"));
 
-        if (r == 0 && type && !strcmp(type, "nat"))
-            r = add(jail, "--net");
-        else if (r == 0 && type && !strcmp(type, "tap"))
+        if (r == 0 && type && !strcmp(type, "tap"))
             r = add(jail, "--wire");
-        else if (r == 0 && type && !strcmp(type, "network"))
-            r = add_file(jail, "--read", name);
     }
     return r;
 }
