@@ -151,7 +151,7 @@ static void unlink_machine(struct machine *m)
 
 void machine_keep_status(struct machine *m)
 {
-    bool on = m->started != NULL;
+    bool on = m->started != NULL || m->was_on; /* for autostart: it is to be on */
     AUTO_FREE char *path = files_join(m->folder, "status.json");
     char time[STAMP_TEXT];
     struct error err;
