@@ -8,6 +8,7 @@
 
 #include <signal.h>
 #include <termios.h>
+#include <unistd.h>
 
 static struct termios saved;
 static volatile sig_atomic_t raw_fd = -1;
@@ -24,16 +25,20 @@ void terminal_restore(void)
     tcsetattr(fd, TCSANOW, &saved);
 }
 
-/* The disposition is the default again by SA_RESETHAND; the signal comes back when we return. */
+/*
+ * The disposition is the default again by SA_RESETHAND, and ends us; but nobody's default ends the
+ * first process of a PID namespace, which a machine is in its jail.
+ */
 static void die(int sig)
 {
     terminal_restore();
     raise(sig);
+    _exit(128 + sig);
 }
 
 void terminal_prepare(void)
 {
-    struct sigaction sa = {.sa_handler = die, .sa_flags = SA_RESETHAND};
+    struct sigaction sa = {.sa_handler = die, .sa_flags = SA_RESETHAND | SA_NODEFER};
 
     sigemptyset(&sa.sa_mask);
     for (size_t i = 0; i < ARRAY_LEN(deadly); i++)

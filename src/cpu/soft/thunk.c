@@ -309,7 +309,8 @@ static void on_signal(int number, siginfo_t *info, void *context)
     ucontext_t *uc = context;
     greg_t *regs = uc->uc_mcontext.gregs;
     uint64_t rip = (uint64_t)regs[REG_RIP];
-    struct cpu *c = signal_cpu;
+    bool sent = info->si_code <= 0; /* by somebody's kill(): no fault of the guest's */
+    struct cpu *c = sent ? NULL : signal_cpu;
     const struct sigaction *old = number == SIGFPE   ? &old_fpe
                                   : number == SIGILL ? &old_ill
                                                      : &old_segv;
@@ -322,12 +323,10 @@ static void on_signal(int number, siginfo_t *info, void *context)
         regs[REG_RIP] = (greg_t)thunk_fault;
         return;
     }
-    if (old->sa_flags & SA_SIGINFO)
-        old->sa_sigaction(number, info, context);
-    else if (old->sa_handler != SIG_DFL && old->sa_handler != SIG_IGN)
-        old->sa_handler(number);
-    else
-        sigaction(number, old, NULL); /* the instruction faults again, and that ends the process */
+    /* Whoever had the signal before has it when the instruction faults again. */
+    sigaction(number, old, NULL);
+    if (sent)
+        raise(number);
 }
 
 int thunk_signals_install(void)

@@ -661,7 +661,7 @@ def wrong_input(lab):
     gone = lab.folder / "gone"
     tries = [
         (["--disk", gone], gone.name), (["--disk", broken], broken.name),
-        (["--disk", f"{good},bus=scsi"], "scsi"), (["--disk", f"{good},colour=red"], "colour"),
+        (["--disk", f"{good},bus=floppy"], "floppy"), (["--disk", f"{good},colour=red"], "colour"),
         (["--kernel", gone], gone.name), (["--kernel", noise], noise.name),
         (["--initrd", good], "--kernel"), (["--firmware", gone], gone.name),
         (["--cdrom", gone], gone.name), (["--floppy", gone], gone.name),
