@@ -115,7 +115,8 @@ def eight(lab):
             check(len({port["address"] for port in ports}) == 8, f"ports: {ports}")
 
 
-@case("net-hostile")
+# In the soak: now and then the flooded guest does not come to forging, and why is not known yet.
+@case("net-hostile", "soak")
 def hostile(lab):
     """One guest floods, forges and sends garbage; two others on the network do not notice"""
     only_yado(lab)
@@ -127,15 +128,16 @@ def hostile(lab):
             address(one, "10.9.0.1")
             address(two, "10.9.0.2")
             three.run("ip link set eth0 up; ip addr add 10.9.0.7/24 dev eth0", SHORT)
-            # Broadcasts without end; others' addresses; DHCP and DNS that are none, to the servers.
-            three.send("(while :; do dd if=/dev/urandom bs=1400 count=50 2>/dev/null | "
-                       "nc -u -w 1 -b 10.9.0.255 67; done) >/dev/null 2>&1 & "
-                       "(while :; do dd if=/dev/urandom bs=300 count=50 2>/dev/null | "
-                       "nc -u -w 1 10.9.0.1 53; done) >/dev/null 2>&1 &\n")
-            three.send("(while :; do for n in 1 2 3; do ip link set eth0 address "
-                       "52:54:00:00:aa:0$n; ip link set eth0 up; arping -c 1 -I eth0 -U 10.9.0.2; "
-                       f"done; ip link set eth0 address {macs[2]}; sleep 1; done) "
-                       ">/dev/null 2>&1 &\n")
+            # Others' addresses; broadcasts without end; DHCP and DNS that are none, to the servers.
+            three.run("(while :; do for n in 1 2 3; do ip link set eth0 address "
+                      "52:54:00:00:aa:0$n; ip link set eth0 up; arping -c 1 -I eth0 -U 10.9.0.2; "
+                      f"done; ip link set eth0 address {macs[2]}; sleep 1; done) "
+                      ">/dev/null 2>&1 & true", SHORT)
+            three.run("(while :; do dd if=/dev/urandom bs=1400 count=50 2>/dev/null | "
+                      "nc -u -w 1 -b 10.9.0.255 67; done) >/dev/null 2>&1 & true", SHORT)
+            three.run("(while :; do dd if=/dev/urandom bs=300 count=50 2>/dev/null | "
+                      "nc -u -w 1 10.9.0.1 53; done) >/dev/null 2>&1 & true", SHORT)
+
             def ports():
                 return {port["name"]: port for port in execute("status")["ports"]}
             end = time.monotonic() + SHORT
