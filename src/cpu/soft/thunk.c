@@ -323,6 +323,10 @@ static void on_signal(int number, siginfo_t *info, void *context)
         regs[REG_RIP] = (greg_t)thunk_fault;
         return;
     }
+    if (!sent && old->sa_flags & SA_SIGINFO) { /* it may go on, and so do we */
+        old->sa_sigaction(number, info, context);
+        return;
+    }
     /* Whoever had the signal before has it when the instruction faults again. */
     sigaction(number, old, NULL);
     if (sent)
