@@ -128,7 +128,7 @@ void block_post_write(struct cpu *c, uint64_t ram_offset, uint64_t len_bytes);
 /* Work off what other threads queued. */
 void block_take_writes(struct cpu *c);
 
-/* Make the uop of one instruction (build.c). False: end the block before it (no thunk space). */
+/* Make the uop of one instruction (build.c). False: no thunk space. */
 bool uop_build(struct cpu *c, const struct x86_insn *insn, struct uop *u, unsigned at);
 /* Does the instruction raise an exception before it does anything, whatever its operands are? */
 bool uop_refuses(const struct cpu *c, const struct x86_insn *insn);
@@ -148,6 +148,14 @@ static inline uint64_t uop_rip(const struct cpu *c, const struct uop *u)
 static inline uint64_t uop_next_rip(const struct cpu *c, const struct uop *u)
 {
     return c->rip + u->at + u->len;
+}
+
+/* T0 begins the block at cpu->rip, whose uops are made. */
+static inline void block_start(struct cpu *c, struct block *b)
+{
+    c->block = b;
+    c->gpr[GPR_RIP] = c->rip;
+    b->uops[0].fn(c, b->uops);
 }
 
 /* Leave the block with RIP after (or at) this instruction. IP wraps as its width says. */

@@ -263,17 +263,10 @@ static void put_back(struct cpu *c, const uint8_t *state)
     cpu_update_mode(c);
 }
 
-static void start_t0(struct cpu *c, struct block *b)
-{
-    c->block = b;
-    c->gpr[GPR_RIP] = c->rip;
-    b->uops[0].fn(c, b->uops);
-}
-
 static void run_t0(struct check *k, struct cpu *c, struct block *b)
 {
     k->phase = CHECK_T0;
-    start_t0(c, b);
+    block_start(c, b);
     fpu_save(c);
     k->phase = CHECK_OFF;
 }
@@ -310,7 +303,7 @@ void check_block(struct cpu *c, struct block *b)
     if (!b)
         return;
     if (c->events) { /* T0 may stop after the first instruction because of them */
-        start_t0(c, b);
+        block_start(c, b);
         return;
     }
     fpu_load(c); /* so that the image says which parts are in use as it will afterwards */

@@ -264,9 +264,7 @@ static void run_block(struct cpu *c)
     if (UNLIKELY(!b))
         return;
     c->stats[STAT_T0_BLOCKS]++;
-    c->block = b;
-    c->gpr[GPR_RIP] = c->rip;
-    b->uops[0].fn(c, b->uops);
+    block_start(c, b);
 }
 
 /* One instruction, with single step, breakpoints and shadows looked after. */
