@@ -300,12 +300,14 @@ def hotplug(lab, bus, driver):
     with lab.machine(memory_mib=256, disks=((lab.copy("debian-ata"), bus),)) as vm:
         login(vm, "yado-ata")
         vm.run(f"grep -q {driver} /proc/modules", SHORT, prompt)
-        added = [vm.execute("disk-add", path=str(disk), bus=bus)["disk"] for disk in disks]
-        check(added == [f"{bus}.1", f"{bus}.2"], str(added))
-        there = "for i in $(seq 300); do [ -b /dev/sdb -a -b /dev/sdc ] && break; sleep 0.1; done"
-        vm.run(f"{there}; [ -b /dev/sdb -a -b /dev/sdc ]", LONG, prompt)
+        # One after the other: Linux names those that come together in any order.
+        for place, disk, letter in zip((1, 2), disks, "bc"):
+            added = vm.execute("disk-add", path=str(disk), bus=bus)["disk"]
+            check(added == f"{bus}.{place}", added)
+            there = f"for i in $(seq 300); do [ -b /dev/sd{letter} ] && break; sleep 0.1; done"
+            vm.run(f"{there}; [ -b /dev/sd{letter} ]", LONG, prompt)
         vm.run("seq 1 200000 | dd of=/dev/sdb bs=4k conv=fsync", SHORT, prompt)
-        vm.execute("disk-remove", disk=added[0])
+        vm.execute("disk-remove", disk=f"{bus}.1")
         gone = "for i in $(seq 300); do [ -b /dev/sdb ] || break; sleep 0.1; done"
         vm.run(f"{gone}; ! [ -b /dev/sdb ]", LONG, prompt)
         vm.run("dd if=/dev/sdc of=/dev/null bs=64k", SHORT, prompt)
