@@ -154,7 +154,8 @@ def hostile(lab):
             check(seen["a"]["full-drops"] == 0, f"the first lost frames: {seen['a']}")
 
 
-@case("net-save")
+# In the soak as well: now and then nothing is sent after the restart, and why is not known yet.
+@case("net-save", "soak")
 def save(lab):
     """A guest is saved and restored while it sends to another; every byte arrives"""
     only_yado(lab)
