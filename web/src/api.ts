@@ -108,9 +108,15 @@ export function socketUrl(path: string, query?: Options['query']): string {
   return address.href
 }
 
-/** A picture; the browser asks with If-None-Match by itself. */
-export async function picture(path: string, query?: Options['query'], signal?: AbortSignal): Promise<Blob> {
+/** A picture as a data URL, which lives as long as it is shown; the browser asks with If-None-Match by itself. */
+export async function picture(path: string, query?: Options['query'], signal?: AbortSignal): Promise<string> {
   const response = await fetch(url(path, query), { credentials: 'same-origin', cache: 'no-cache', signal })
   if (!response.ok) throw await problemOf(response)
-  return response.blob()
+  const blob = await response.blob()
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader()
+    reader.onload = () => resolve(reader.result as string)
+    reader.onerror = () => reject(reader.error)
+    reader.readAsDataURL(blob)
+  })
 }

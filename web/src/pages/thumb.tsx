@@ -20,15 +20,11 @@ export function Thumb({ machine, width }: { machine: Machine; width: number }) {
     const stop = new AbortController()
     let visible = true
     let timer: ReturnType<typeof setTimeout> | undefined
-    let url = ''
     const take = async () => {
       if (visible && !document.hidden) {
         try {
-          const blob = await picture(`/machines/${machine.id}/thumbnail`, { width }, stop.signal)
-          const next = URL.createObjectURL(blob)
-          setSrc(next)
-          if (url) URL.revokeObjectURL(url)
-          url = next
+          const next = await picture(`/machines/${machine.id}/thumbnail`, { width }, stop.signal)
+          if (!stop.signal.aborted) setSrc(next)
         } catch {
           // A machine that has no picture now may have one next time.
         }
@@ -42,7 +38,6 @@ export function Thumb({ machine, width }: { machine: Machine; width: number }) {
       stop.abort()
       clearTimeout(timer)
       observer.disconnect()
-      if (url) URL.revokeObjectURL(url)
     }
   }, [machine.id, machine.state, width])
   return (
