@@ -147,7 +147,7 @@ class Machine:
 
     # The serial port.
     def pump(self, seconds):
-        """Take in what the serial port says, for at most this long; False at its end."""
+        """Take in what the serial port says next, within this time; False at its end."""
         ready, _, _ = select.select([self.process.stdout], [], [], max(0, seconds))
         if not ready:
             return True
@@ -160,6 +160,12 @@ class Machine:
             self.echo(data)
         self.serial += data
         return True
+
+    def settle(self, seconds):
+        """Take in what the serial port says, all this time."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and self.pump(end - time.monotonic()):
+            pass
 
     def text(self):
         return ESCAPES.sub(b"", self.serial).replace(b"\r", b"").decode(errors="replace")

@@ -273,7 +273,7 @@ def address(vm, own, interface="eth0"):
 def between(first, second, size, seconds=LONG):
     """The second guest sends; the first takes it and sums it up. Addresses 10.9.0.1 and .2."""
     first.send("nc -l -p 99 >/tmp/got; sha256sum /tmp/got; echo taken=$?=\n")
-    first.pump(2)
+    first.settle(2)
     second.run(f"dd if=/dev/urandom of=/tmp/sent bs=64k count={size // 65536} 2>/dev/null", seconds)
     second.run("nc 10.9.0.1 99 </tmp/sent", seconds)
     sent = second.run("sha256sum /tmp/sent", seconds)
