@@ -9,14 +9,24 @@
 #include "cpu/soft/t1.h"
 #include "cpu/soft/thunk.h"
 
-#define ARENA_BYTES MIB(64)
-#define HASH_SLOTS (1u << 18)
 #define GRANULE_SHIFT 6
+#define BLOCK_ALIGN 64
+
+/*
+ * Blocks by their place and mode. A row is a line of the host's caches; a block is looked for in
+ * the first ways that are taken. What does not fit hangs from the block in the last way.
+ */
+#define ROWS (1u << 17)
+#define WAYS 8
+struct row {
+    uint32_t tags[WAYS];
+    uint32_t at[WAYS]; /* in the arena, in BLOCK_ALIGN, from 1; 0: free */
+} __attribute__((aligned(64)));
 
 struct block_cache {
     uint8_t *arena;
-    uint64_t used;
-    struct block *hash[HASH_SLOTS];
+    uint64_t used, room;
+    struct row *rows;
     struct block **pages; /* by page of the store: its blocks */
     uint64_t page_count;
     const struct block *decoded; /* whose instructions insns has */
@@ -26,11 +36,77 @@ struct block_cache {
     struct uop scratch_uops[2];
 };
 
-/* What lies close together in a page does so here, in the same lines of the host's caches. */
-static unsigned hash_of(uint64_t ram_offset, uint32_t mode)
+/* What lies close together in a page does so here: a row for 64 bytes of it. */
+static uint64_t row_hash(uint64_t ram_offset, uint32_t mode)
 {
-    uint64_t h = (ram_offset >> RAM_PAGE_SHIFT ^ (uint64_t)mode << 40) * 0x9e3779b97f4a7c15ULL;
-    return (unsigned)((h >> 40 << 8) + ((ram_offset & PAGE_MASK) >> 4)) & (HASH_SLOTS - 1);
+    return (ram_offset >> RAM_PAGE_SHIFT ^ (uint64_t)mode << 40) * 0x9e3779b97f4a7c15ULL;
+}
+
+static struct row *row_of(const struct block_cache *bc, uint64_t ram_offset, uint32_t mode)
+{
+    uint64_t h = row_hash(ram_offset, mode);
+    return &bc->rows[((h >> 40 << 6) + ((ram_offset & PAGE_MASK) >> 6)) & (ROWS - 1)];
+}
+
+static uint32_t tag_of(uint64_t ram_offset, uint32_t mode)
+{
+    return (uint32_t)(row_hash(ram_offset, mode) >> 20) ^ (uint32_t)(ram_offset & PAGE_MASK);
+}
+
+static struct block *block_in(const struct block_cache *bc, uint32_t at)
+{
+    return (struct block *)(bc->arena + (uint64_t)(at - 1) * BLOCK_ALIGN);
+}
+
+static uint32_t place_of(const struct block_cache *bc, const struct block *b)
+{
+    return (uint32_t)(((uint64_t)b - (uint64_t)bc->arena) / BLOCK_ALIGN) + 1;
+}
+
+static void row_add(struct block_cache *bc, struct block *b)
+{
+    struct row *row = row_of(bc, b->ram_offset, b->mode);
+    unsigned way = 0;
+
+    while (way < WAYS - 1 && row->at[way])
+        way++;
+    b->row_next = row->at[way] ? block_in(bc, row->at[way]) : NULL;
+    row->tags[way] = tag_of(b->ram_offset, b->mode);
+    row->at[way] = place_of(bc, b);
+}
+
+/* The first block of a way is taken out of it. */
+static void way_pop(const struct block_cache *bc, struct row *row, unsigned way)
+{
+    struct block *b = block_in(bc, row->at[way]), *next = b->row_next;
+
+    b->row_next = NULL;
+    row->at[way] = next ? place_of(bc, next) : 0;
+    row->tags[way] = next ? tag_of(next->ram_offset, next->mode) : 0;
+}
+
+static void row_remove(struct block_cache *bc, struct block *b)
+{
+    struct row *row = row_of(bc, b->ram_offset, b->mode);
+    unsigned way = 0, last = WAYS - 1;
+
+    while (way < WAYS - 1 && block_in(bc, row->at[way]) != b)
+        way++;
+    struct block *head = block_in(bc, row->at[way]);
+    if (head != b) {
+        while (head->row_next != b)
+            head = head->row_next;
+        head->row_next = b->row_next;
+        return;
+    }
+    way_pop(bc, row, way);
+    while (last > way && !row->at[last])
+        last--;
+    if (last == way)
+        return;
+    row->tags[way] = row->tags[last];
+    row->at[way] = row->at[last];
+    way_pop(bc, row, last);
 }
 
 static void *map_zeroed(uint64_t bytes)
@@ -48,11 +124,13 @@ int block_cache_new(struct cpu *c)
     c->blocks = bc;
     bc->page_count = c->soft->ram->size_bytes >> RAM_PAGE_SHIFT;
     bc->pages = map_zeroed(bc->page_count * sizeof(bc->pages[0]));
-    bc->arena = map_zeroed(ARENA_BYTES);
+    bc->rows = map_zeroed(ROWS * sizeof(bc->rows[0]));
+    bc->room = c->soft->cache_bytes;
+    bc->arena = map_zeroed(bc->room);
     if (bc->arena) /* it fills from its start */
-        (void)madvise(bc->arena, ARENA_BYTES, MADV_HUGEPAGE);
+        (void)madvise(bc->arena, bc->room, MADV_HUGEPAGE);
     c->jumps = map_zeroed(JUMP_SLOTS * sizeof(c->jumps[0]));
-    return bc->pages && bc->arena && c->jumps ? 0 : -ENOMEM;
+    return bc->rows && bc->pages && bc->arena && c->jumps ? 0 : -ENOMEM;
 }
 
 void block_cache_free(struct cpu *c)
@@ -64,8 +142,10 @@ void block_cache_free(struct cpu *c)
         return;
     if (bc->pages)
         munmap(bc->pages, bc->page_count * sizeof(bc->pages[0]));
+    if (bc->rows)
+        munmap(bc->rows, ROWS * sizeof(bc->rows[0]));
     if (bc->arena)
-        munmap(bc->arena, ARENA_BYTES);
+        munmap(bc->arena, bc->room);
     munmap(bc, sizeof(*bc));
     c->blocks = NULL;
 }
@@ -75,7 +155,7 @@ void block_flush(struct cpu *c)
     struct block_cache *bc = c->blocks;
     bc->used = 0;
     bc->decoded = NULL;
-    zero_bytes(bc->hash, sizeof(bc->hash));
+    madvise(bc->rows, ROWS * sizeof(bc->rows[0]), MADV_DONTNEED);
     madvise(bc->pages, bc->page_count * sizeof(bc->pages[0]), MADV_DONTNEED);
     thunk_reset(c->thunks);
     c->thunks_full = false;
@@ -266,11 +346,9 @@ static void keep_block(struct cpu *c, struct block *b)
 {
     struct block_cache *bc = c->blocks;
     uint64_t page = b->ram_offset >> RAM_PAGE_SHIFT;
-    unsigned slot = hash_of(b->ram_offset, b->mode);
     unsigned first = (unsigned)MIN((uint64_t)b->len, PAGE_MASK + 1 - (b->ram_offset & PAGE_MASK));
 
-    b->hash_next = bc->hash[slot];
-    bc->hash[slot] = b;
+    row_add(bc, b);
     b->page_next[0] = bc->pages[page];
     bc->pages[page] = b;
     atomic_fetch_or(&c->soft->granules[page], granule_bits(b->ram_offset, first));
@@ -284,13 +362,13 @@ static void keep_block(struct cpu *c, struct block *b)
 
 static bool has_room(const struct block_cache *bc, uint64_t bytes)
 {
-    return bc->used + bytes <= ARENA_BYTES;
+    return bc->used + bytes <= bc->room;
 }
 
 static void *take_room(struct block_cache *bc, uint64_t bytes)
 {
     void *room = bc->arena + bc->used;
-    bc->used += align_up(bytes, 64);
+    bc->used += align_up(bytes, BLOCK_ALIGN);
     return room;
 }
 
@@ -446,6 +524,28 @@ static bool goes_on_here(struct cpu *c, const struct block *b, uint64_t lin)
     return fetch_translate(c, next_lin, &next) && next.host && next.ram_offset == b->ram_offset2;
 }
 
+/* The block at a place in the present mode; NULL: there is none, or a fault is pending. */
+static struct block *known_block(struct cpu *c, uint64_t ram_offset, uint64_t lin)
+{
+    const struct block_cache *bc = c->blocks;
+    const struct row *row = row_of(bc, ram_offset, c->mode);
+    uint32_t tag = tag_of(ram_offset, c->mode);
+
+    for (unsigned way = 0; way < WAYS && row->at[way]; way++) {
+        if (row->tags[way] != tag && way < WAYS - 1)
+            continue;
+        for (struct block *b = block_in(bc, row->at[way]); b; b = b->row_next) {
+            if (b->ram_offset != ram_offset || b->mode != c->mode)
+                continue;
+            if (goes_on_here(c, b, lin))
+                return b;
+            if (has_fault(c))
+                return NULL;
+        }
+    }
+    return NULL;
+}
+
 struct block *block_find(struct cpu *c)
 {
     uint64_t lin = fetch_lin(c, c->rip);
@@ -467,12 +567,9 @@ struct block *block_find(struct cpu *c)
     if (!page.host)
         return single_block(c, &page, lin);
     uint64_t ram_offset = page.ram_offset + (lin & PAGE_MASK);
-    b = c->blocks->hash[hash_of(ram_offset, c->mode)];
-    while (b && (b->ram_offset != ram_offset || b->mode != c->mode || !goes_on_here(c, b, lin))) {
-        if (has_fault(c))
-            return NULL;
-        b = b->hash_next;
-    }
+    b = known_block(c, ram_offset, lin);
+    if (has_fault(c))
+        return NULL;
     if (b && !within_cs(c, c->rip, b->len))
         return single_block(c, &page, lin);
     if (!b) {
@@ -490,10 +587,7 @@ struct block *block_find(struct cpu *c)
 
 static void kill_block(struct cpu *c, struct block *b)
 {
-    struct block **at = &c->blocks->hash[hash_of(b->ram_offset, b->mode)];
-    while (*at != b)
-        at = &(*at)->hash_next;
-    *at = b->hash_next;
+    row_remove(c->blocks, b);
     b->dead = true;
     c->stats[STAT_KILLED]++;
     t1_forget(c, b);

@@ -130,7 +130,8 @@ bool set_cr0(struct cpu *c, uint64_t v)
     }
     c->cr0 = v;
     c->efer = efer;
-    if ((v ^ old) & (CR0_PG | CR0_WP | CR0_PE))
+    /* Without paging neither PE nor WP says what translations are. */
+    if ((v ^ old) & CR0_PG || (v & CR0_PG && (v ^ old) & (CR0_WP | CR0_PE)))
         tlb_flush(c);
     if ((v ^ old) & CR0_PE)
         update_segments(c);

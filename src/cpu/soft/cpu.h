@@ -245,6 +245,8 @@ struct soft_engine {
     struct cpu **cpus;
     struct x86_state *scratch_state; /* one for each CPU, for INIT */
     unsigned cpu_count;
+    /* Each CPU's room for decoded code, for translated code and for what that refers to. */
+    uint64_t cache_bytes;
     uint64_t tsc_stopped;      /* the host's TSC when guest time stood still; 0: it passes */
     _Atomic unsigned bus_lock; /* held while a locked access that cannot be one access is done */
     _Atomic bool a20;

@@ -11,9 +11,7 @@
 #include "cpu/soft/exec.h"
 #include "cpu/soft/fpu.h"
 
-#define ARENA_BYTES MIB(64)
-#define DATA_BYTES MIB(64)
-#define CODES_MAX (1u << 18)
+#define CODE_BYTES_MEAN 160 /* room is made for so many codes; kernels have longer ones */
 #define CROSSINGS_MAX 16
 #define BLOCK_ROOM KIB(64) /* more than any one block needs, of either */
 #define POPULATE_BYTES KIB(512)
@@ -196,21 +194,23 @@ int t1_new(struct cpu *c)
     if (!t)
         return -ENOMEM;
     c->t1 = t;
+    t->room = c->soft->cache_bytes;
+    t->codes_max = (uint32_t)(t->room / CODE_BYTES_MEAN);
     AUTO_FD int fd = memfd_create("yado-code", MFD_CLOEXEC);
-    if (fd < 0 || ftruncate(fd, ARENA_BYTES) < 0)
+    if (fd < 0 || ftruncate(fd, (off_t)t->room) < 0)
         return -errno;
-    void *rw = mmap(NULL, ARENA_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    void *rw = mmap(NULL, t->room, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     t->rw = rw == MAP_FAILED ? NULL : rw;
-    void *rx = mmap(NULL, ARENA_BYTES + DATA_BYTES, PROT_READ | PROT_WRITE,
+    void *rx = mmap(NULL, 2 * t->room, PROT_READ | PROT_WRITE,
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     t->rx = rx == MAP_FAILED ? NULL : rx;
-    t->codes = calloc(CODES_MAX, sizeof(t->codes[0]));
+    t->codes = calloc(t->codes_max, sizeof(t->codes[0]));
     if (!t->rw || !t->rx || !t->codes)
         return -ENOMEM;
-    if (mmap(rx, ARENA_BYTES, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED)
+    if (mmap(rx, t->room, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED)
         return -errno;
-    t->data = t->rx + ARENA_BYTES;
-    (void)madvise(t->data, DATA_BYTES, MADV_HUGEPAGE);
+    t->data = t->rx + t->room;
+    (void)madvise(t->data, t->room, MADV_HUGEPAGE);
     make_stubs(c);
     return 0;
 }
@@ -221,9 +221,9 @@ void t1_free(struct cpu *c)
     if (!t)
         return;
     if (t->rw)
-        munmap(t->rw, ARENA_BYTES);
+        munmap(t->rw, t->room);
     if (t->rx)
-        munmap(t->rx, ARENA_BYTES + DATA_BYTES);
+        munmap(t->rx, 2 * t->room);
     free(t->codes);
     free(t);
     c->t1 = NULL;
@@ -249,8 +249,8 @@ static void populate(struct t1 *t)
 
 bool t1_has_room(struct t1 *t)
 {
-    t->full |= t->used + BLOCK_ROOM > ARENA_BYTES || t->data_used + BLOCK_ROOM > DATA_BYTES ||
-               t->code_count == CODES_MAX;
+    t->full |= t->used + BLOCK_ROOM > t->room || t->data_used + BLOCK_ROOM > t->room ||
+               t->code_count == t->codes_max;
     if (!t->full && t->used + BLOCK_ROOM > t->populated)
         populate(t);
     return !t->full;
@@ -535,7 +535,7 @@ bool t1_signal(struct cpu *c, int number, void *context)
     struct t1 *t = c->t1;
     uint64_t rip = (uint64_t)regs[REG_RIP];
 
-    if (!t || rip < (uint64_t)t->rx || rip >= (uint64_t)t->rx + ARENA_BYTES)
+    if (!t || rip < (uint64_t)t->rx || rip >= (uint64_t)t->rx + t->room)
         return false;
     for (unsigned n = 0; n < ARRAY_LEN(order); n++)
         c->gpr[n] = (uint64_t)regs[order[n]];

@@ -105,6 +105,7 @@ enum t1_stub {
 
 struct t1 {
     uint8_t *rw, *rx; /* the two mappings of the code arena */
+    uint64_t room;    /* bytes of the arena, and as many again for data */
     uint32_t used, stubs_end;
     uint32_t populated; /* bytes of both mappings that have their pages */
     bool full;
@@ -112,7 +113,7 @@ struct t1 {
     uint8_t *data; /* links, accesses, struct t1_code: writable, never run */
     uint32_t data_used;
     struct t1_code **codes; /* by address */
-    uint32_t code_count;
+    uint32_t code_count, codes_max;
     uint64_t stubs[T1_STUBS]; /* run addresses */
     uint64_t tails[T1_STUBS]; /* where the guest's registers are saved; 0: nowhere */
     struct t1_access fault;   /* the instruction that the host's processor refused */

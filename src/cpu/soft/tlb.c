@@ -551,14 +551,24 @@ static void note_fetch(struct cpu *c, uint64_t lin, bool global)
 {
     struct tlb_state *t = c->tlbs;
     struct tlb_table *table = c->cpl == 3 ? &t->user[t->asid] : &t->kernel;
-    table->fetched[(lin >> 18) & 63] |= 1ULL << ((lin >> 12) & 63);
+    for (unsigned n = 0; n < 2; n++) {
+        uint32_t bit = tlb_fetched_bit(lin, n);
+        table->fetched[bit / 64] |= 1ULL << bit % 64;
+    }
     if (c->cpl != 3 && !global)
         t->kernel_local_fetch = true;
 }
 
 bool fetch_translate(struct cpu *c, uint64_t lin, struct fetch_page *ret)
 {
+    struct tlb_fetch *known = &c->tlbs->fetches[(lin >> 12) % TLB_FETCHES];
+    uint64_t space = tlb_fetch_space(c);
     struct walk w;
+
+    if (known->lin == (lin & ~PAGE_MASK) && known->space == space) {
+        *ret = known->page;
+        return true;
+    }
     if (!walk(c, lin, ACC_FETCH, c->cpl == 3, &w))
         return false;
     note_fetch(c, lin, w.global);
@@ -567,6 +577,7 @@ bool fetch_translate(struct cpu *c, uint64_t lin, struct fetch_page *ret)
     ret->gpa = gpa;
     ret->host = host;
     ret->ram_offset = host ? (uint64_t)(host - c->soft->ram->host) : 0;
+    *known = (struct tlb_fetch){.lin = lin & ~PAGE_MASK, .space = space, .page = *ret};
     return true;
 }
 

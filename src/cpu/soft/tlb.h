@@ -42,6 +42,9 @@ struct tlb_known {
 #define TLB_KNOWN_BITS 12
 #define TLB_KNOWN (1u << TLB_KNOWN_BITS)
 
+/* A kernel fetches from some thousand pages: two bits of each, and one page in fifty is mistaken. */
+#define TLB_FETCHED_BITS 32768u
+
 struct tlb_table {
     struct tlb_entry entries[TLB_ENTRIES];
     struct tlb_known known[TLB_KNOWN];
@@ -49,10 +52,24 @@ struct tlb_table {
     uint16_t list[2][TLB_KNOWN];
     unsigned list_count[2];
     uint8_t listed[TLB_KNOWN];
-    /* Where code was fetched from: a filter by page number, and what names these translations. */
-    uint64_t fetched[64];
+    /* Where code was fetched from: a filter by page, and what names these translations. */
+    uint64_t fetched[TLB_FETCHED_BITS / 64];
     uint64_t space;
 };
+
+/* Result of a page walk for instruction fetch. */
+struct fetch_page {
+    const uint8_t *host; /* of the page; NULL: not memory */
+    uint64_t ram_offset; /* of the page in the store */
+    uint64_t gpa;        /* of the page */
+};
+
+/* A translation for fetching: good as long as its space has the same name. */
+struct tlb_fetch {
+    uint64_t lin, space;
+    struct fetch_page page;
+};
+#define TLB_FETCHES 1024u
 
 #define TLB_ASIDS 8
 
@@ -70,6 +87,7 @@ struct tlb_state {
     bool kernel_local_fetch; /* supervisor code was fetched from a page that is not global */
     /* By half of the address space: hashed regions of 2 MiB and 1 GiB that lie in larger pages. */
     uint64_t large[2][64], huge[2][64];
+    struct tlb_fetch fetches[TLB_FETCHES];
 };
 
 static inline unsigned tlb_half(uint64_t lin)
@@ -80,6 +98,12 @@ static inline unsigned tlb_half(uint64_t lin)
 static inline unsigned tlb_index(uint64_t lin)
 {
     return (unsigned)(lin >> 12) & (TLB_ENTRIES - 1);
+}
+
+/* The two bits of a page in the filter of what was fetched. */
+static inline uint32_t tlb_fetched_bit(uint64_t lin, unsigned n)
+{
+    return (uint32_t)((lin >> 12) * (n ? 0xd6e8feb86659fd93ULL : 0x9e3779b97f4a7c15ULL) >> 49);
 }
 
 /* Pages that share an entry because they lie a power of two apart do not share this. */
@@ -136,12 +160,6 @@ bool probe_read(struct cpu *c, uint64_t lin, unsigned size, unsigned access);
  */
 void *slow_host(struct cpu *c, uint64_t lin, unsigned size, unsigned access);
 
-/* Result of a page walk for instruction fetch. */
-struct fetch_page {
-    const uint8_t *host; /* of the page; NULL: not memory */
-    uint64_t ram_offset; /* of the page in the store */
-    uint64_t gpa;        /* of the page */
-};
 /* Translate a linear page for fetching. False: a fault is pending. */
 bool fetch_translate(struct cpu *c, uint64_t lin, struct fetch_page *ret_page);
 

@@ -63,12 +63,14 @@ static void drop_region(struct tlb_table *t, uint64_t lin, uint64_t bytes)
 /* May code have been fetched from the region? */
 static bool fetched_from(const struct tlb_table *t, uint64_t lin, uint64_t bytes)
 {
-    if (bytes == PAGE_MASK + 1)
-        return t->fetched[(lin >> 18) & 63] >> ((lin >> 12) & 63) & 1;
-    uint64_t any = 0, words = MIN(bytes >> 18, 64ull), first = (lin & ~(bytes - 1)) >> 18;
-    for (uint64_t i = 0; i < words; i++)
-        any |= t->fetched[(first + i) & 63];
-    return any;
+    if (bytes != PAGE_MASK + 1)
+        return true;
+    for (unsigned n = 0; n < 2; n++) {
+        uint32_t bit = tlb_fetched_bit(lin, n);
+        if (!(t->fetched[bit / 64] >> bit % 64 & 1))
+            return false;
+    }
+    return true;
 }
 
 void tlb_init(struct tlb_state *t)
