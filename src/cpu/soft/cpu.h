@@ -125,6 +125,7 @@ enum cpu_stat {
     STAT_TRANSLATED, /* blocks */
     STAT_TRANSLATED_INSNS,
     STAT_CODE_BYTES, /* made of them */
+    STAT_REFILLS,    /* of TLB entries by translated code itself */
     STAT_MISSES,     /* accesses of translated code that the TLB did not have */
     STAT_MISSES_T0,  /* and that T0 had to do */
     STAT_CALLS,      /* instructions that T0 did for translated code */
@@ -196,6 +197,7 @@ struct cpu {
     uint64_t host_rsp;   /* while the guest's RSP is in the host's */
     uint64_t t1_a, t1_b; /* r14 and r15 at the way out */
     uint64_t t1_keep[2]; /* scratch within one instruction */
+    uint64_t t1_fill[2]; /* and within one miss */
     uint64_t t1_target;
     uint64_t t1_addends[4]; /* of a loop's streams */
     uint32_t t1_turns;      /* of a loop that are left */

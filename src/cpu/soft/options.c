@@ -20,6 +20,7 @@ static const struct {
     {"perf-map", offsetof(struct soft_options, perf_map)},
     {"no-loop", offsetof(struct soft_options, no_loop)},
     {"no-link", offsetof(struct soft_options, no_link)},
+    {"no-refill", offsetof(struct soft_options, no_refill)},
     {"no-share", offsetof(struct soft_options, no_share)},
     {"no-string", offsetof(struct soft_options, no_string)},
 };
@@ -92,7 +93,7 @@ int soft_options_parse(const char *words, struct soft_options *ret_options, stru
             return error_set(err, -EINVAL,
                              "--engine soft: no option '%.*s'; there are t0, runs=0..254, check, "
                              "seed=N, vendor=intel|amd, perf-map, dump=ADDRESS, no-link, no-loop, "
-                             "no-share, no-string",
+                             "no-refill, no-share, no-string",
                              (int)len, words);
         words += len;
         words += *words == ',';

@@ -14,6 +14,7 @@
  *     no-link   never jump from block to block directly
  *     no-loop   check accesses in loops as any others
  *     no-share  check every memory access by itself
+ *     no-refill let C answer each miss of the soft TLB
  *     no-string leave string instructions to T0
  */
 #ifndef CPU_SOFT_OPTIONS_H
@@ -26,7 +27,7 @@
 #include "cpu/x86/cpuid.h"
 
 struct soft_options {
-    bool check, no_link, no_loop, no_share, no_string;
+    bool check, no_link, no_loop, no_refill, no_share, no_string;
     unsigned runs; /* RUNS_NEVER (block.h): T0 alone */
     enum x86_vendor vendor;
     bool perf_map, dump;

@@ -168,6 +168,8 @@ static void make_stubs(struct cpu *c)
             put_exit_stub(&e, c, T1_STUB_POLL, T1_EXIT_POLL);
             break;
         case T1_STUB_MISS:
+            if (!c->soft->options.no_refill)
+                t1_put_refill(&e, c);
             put_question(&e, c, T1_STUB_MISS, (uint64_t)t1_miss);
             break;
         case T1_STUB_CALL:

@@ -313,6 +313,12 @@ bool t1_stack_size(const struct t1_ctx *x, const struct x86_insn *in);
 /* Push r14, size bytes. */
 bool t1_push_scratch(struct t1_ctx *x, unsigned size);
 bool t1_has_room(struct t1 *t);
+/*
+ * The head of T1_STUB_MISS: an entry that only another page had taken is filled from what the
+ * table knows, and the access tried again; else on, with r14 and r15 as they came.
+ */
+void t1_put_refill(struct emit *e, const struct cpu *c);
+
 /* Code that goes to a link's target through its jump slot: run address, 0 when there is no room. */
 uint64_t t1_put_slot_jump(struct cpu *c, struct t1_link *link);
 /* Control goes to an offset of this page, or anywhere else by a linear address in r14. */

@@ -131,6 +131,83 @@ bool t1_mem(struct t1_ctx *x, const struct t1_ea *ea, unsigned size, bool write,
     return true;
 }
 
+#define KNOWN_SHIFT 5 /* of struct tlb_known */
+_Static_assert(sizeof(struct tlb_known) == 1 << KNOWN_SHIFT, "the index is shifted by this");
+
+static void put_field(struct emit *e, const struct cpu *c, unsigned opcode, unsigned reg, size_t at)
+{
+    struct host_mem m = cpu_mem(c, at);
+    put_op_mem(e, opcode, true, reg, &m);
+}
+
+static void put_at(struct emit *e, unsigned opcode, unsigned reg, unsigned base, size_t at)
+{
+    put_op_mem(e, opcode, true, reg, &(struct host_mem){(uint8_t)base, H_NONE, 0, (int32_t)at});
+}
+
+void t1_put_refill(struct emit *e, const struct cpu *c)
+{
+    const size_t knowns = offsetof(struct tlb_table, known);
+    const size_t tag = knowns + offsetof(struct tlb_known, tag);
+    const size_t keep = offsetof(struct cpu, t1_fill), tlb = offsetof(struct cpu, tlb);
+    struct host_mem fills = cpu_mem(c, offsetof(struct cpu, stats) + 8 * STAT_REFILLS);
+
+    put_field(e, c, 0x89, H_RAX, keep);
+    put_field(e, c, 0x89, H_RCX, keep + 8);
+
+    /* Both ends of the access lie in one page. */
+    put_op_mem(e, 0x0fb7, false, H_RAX,
+               &(struct host_mem){H_R15, H_NONE, 0, offsetof(struct t1_access, size)});
+    put_op_reg(e, 0x8b, false, H_RCX, H_R14);
+    PUT(e, 0x81, 0xe1, 0xff, 0x0f, 0, 0); /* and ecx, 0xfff */
+    put_op_reg(e, 0x03, false, H_RAX, H_RCX);
+    PUT(e, 0x3d, 0x00, 0x10, 0, 0); /* cmp eax, 0x1000 */
+    uint8_t *crosses = put_jcc(e, CC_A, 0);
+
+    /* tlb_known_index() */
+    put_op_reg(e, 0x8b, true, H_RAX, H_R14);
+    PUT(e, 0x48, 0xc1, 0xe8, 12); /* shr rax, 12 */
+    put_op_reg(e, 0x8b, true, H_RCX, H_RAX);
+    PUT(e, 0x48, 0xc1, 0xe9, TLB_INDEX_BITS); /* shr rcx */
+    put_op_reg(e, 0x33, false, H_RAX, H_RCX);
+    PUT(e, 0x48, 0xc1, 0xe9, TLB_INDEX_BITS + 1);
+    put_op_reg(e, 0x33, false, H_RAX, H_RCX);
+    put8(e, 0x25); /* and eax */
+    put_le(e, TLB_KNOWN - 1, 4);
+    PUT(e, 0xc1, 0xe0, KNOWN_SHIFT); /* shl eax */
+    put_field(e, c, 0x03, H_RAX, tlb);
+
+    put_op_mem(e, 0x0fb6, false, H_RCX,
+               &(struct host_mem){H_R15, H_NONE, 0, offsetof(struct t1_access, write)});
+    put_op_mem(e, 0x8b, true, H_RCX, &(struct host_mem){H_RAX, H_RCX, 3, (int32_t)tag});
+    put_op_reg(e, 0x33, true, H_RCX, H_R14);
+    PUT(e, 0x48, 0x81, 0xf9, 0xff, 0x0f, 0, 0); /* cmp rcx, 0xfff */
+    uint8_t *unknown = put_jcc(e, CC_A, 0);
+
+    put_op_reg(e, 0x8b, false, H_RCX, H_R14);
+    PUT(e, 0xc1, 0xe9, 12 - ENTRY_SHIFT); /* shr ecx */
+    PUT(e, 0x81, 0xe1);                   /* and ecx */
+    put_le(e, (TLB_ENTRIES - 1) << ENTRY_SHIFT, 4);
+    put_field(e, c, 0x03, H_RCX, tlb);
+    put_at(e, 0x8b, H_R14, H_RAX, tag + 8);
+    put_at(e, 0x89, H_R14, H_RCX, offsetof(struct tlb_entry, tag) + 8);
+    put_at(e, 0x8b, H_R14, H_RAX, tag);
+    put_at(e, 0x89, H_R14, H_RCX, offsetof(struct tlb_entry, tag));
+    put_at(e, 0x8b, H_RAX, H_RAX, knowns + offsetof(struct tlb_known, where));
+    put_at(e, 0x89, H_RAX, H_RCX, offsetof(struct tlb_entry, page));
+    put_op_reg(e, 0x2b, true, H_RAX, H_R14);
+    put_at(e, 0x89, H_RAX, H_RCX, offsetof(struct tlb_entry, addend));
+    put_op_mem(e, 0xff, true, 0, &fills); /* inc */
+    put_field(e, c, 0x8b, H_RAX, keep);
+    put_field(e, c, 0x8b, H_RCX, keep + 8);
+    put_at(e, 0xff, 4, H_R15, offsetof(struct t1_access, retry));
+
+    patch_rel32(crosses, e->run, emit_run(e));
+    patch_rel32(unknown, e->run, emit_run(e));
+    put_field(e, c, 0x8b, H_RAX, keep);
+    put_field(e, c, 0x8b, H_RCX, keep + 8);
+}
+
 void t1_collapse(struct t1_ctx *x, struct host_mem *m)
 {
     put_lea(&x->e, true, H_R15, m);

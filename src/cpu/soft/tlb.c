@@ -296,8 +296,9 @@ static bool may_store_unseen(struct cpu *c, const uint8_t *host_page)
     return !(flags & RAM_CODE) && (flags & RAM_DIRTY_ALL) == RAM_DIRTY_ALL;
 }
 
-static void fill(struct cpu *c, struct tlb_table *t, uint64_t lin, bool writable,
-                 uint8_t *host_page)
+/* Let the entry of a page give it out as far as nothing has to be watched. */
+static const struct tlb_entry *fill(struct cpu *c, struct tlb_table *t, uint64_t lin, bool writable,
+                                    uint8_t *host_page)
 {
     unsigned index = tlb_index(lin);
     struct tlb_entry *e = &t->entries[index];
@@ -307,12 +308,13 @@ static void fill(struct cpu *c, struct tlb_table *t, uint64_t lin, bool writable
         *e = (struct tlb_entry){{none, none}, (uint64_t)host_page - page, (uint64_t)host_page};
     if (watched(c, page)) {
         e->tag[0] = e->tag[1] = none;
-        return;
+        return e;
     }
     e->tag[0] = page;
     if (writable && may_store_unseen(c, host_page) &&
         (LIKELY(c->check == NULL) || check_may_store(c->check, e, host_page)))
         e->tag[1] = page;
+    return e;
 }
 
 /* Walk, and note what was found. NULL: a fault is pending. */
@@ -337,6 +339,7 @@ static struct tlb_known *learn(struct cpu *c, struct tlb_table *t, struct tlb_kn
                   (write ? TLB_KNOWN_WRITE : TLB_KNOWN_READ) | (w.writable ? TLB_KNOWN_WRITE : 0) |
                   (host ? TLB_KNOWN_RAM : 0);
     known->where = host ? (uint64_t)host : gpa;
+    known->tag[0] = known->tag[1] = tlb_no_tag(tlb_index(lin));
     return known;
 }
 
@@ -363,7 +366,11 @@ static bool translate(struct cpu *c, uint64_t lin, unsigned access, struct piece
         uint8_t *page = (uint8_t *)known->where;
         ret->host = page + (lin & PAGE_MASK);
         ret->whole = true;
-        fill(c, t, lin, known->page & TLB_KNOWN_WRITE, page);
+        const struct tlb_entry *e = fill(c, t, lin, known->page & TLB_KNOWN_WRITE, page);
+        if (LIKELY(!c->check)) {
+            known->tag[0] = e->tag[0];
+            known->tag[1] = e->tag[1];
+        }
         return true;
     }
     uint8_t *page = write ? NULL : phys_host(c, known->where, PAGE_MASK + 1, false);

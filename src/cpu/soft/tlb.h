@@ -34,6 +34,8 @@ struct tlb_entry {
 struct tlb_known {
     uint64_t page;  /* linear page, with TLB_KNOWN_…; 0: none */
     uint64_t where; /* TLB_KNOWN_RAM: the host address of the page, else its physical one */
+    /* What its entry has, or had before another page took it: translated code fills it anew. */
+    uint64_t tag[2];
 };
 #define TLB_KNOWN_READ 1u
 #define TLB_KNOWN_WRITE 2u

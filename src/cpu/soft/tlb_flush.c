@@ -23,6 +23,7 @@ void tlb_drop_known(struct tlb_table *t, struct tlb_known *known)
     if (e->tag[0] == page || e->tag[1] == page)
         e->tag[0] = e->tag[1] = tlb_no_tag(index);
     known->page = 0;
+    known->tag[0] = known->tag[1] = tlb_no_tag(index);
 }
 
 static void drop_list(struct tlb_table *t, unsigned list)
@@ -73,13 +74,19 @@ static bool fetched_from(const struct tlb_table *t, uint64_t lin, uint64_t bytes
     return true;
 }
 
+/* Of a zeroed table only what stands for page 0 would answer. */
+static void init_table(struct tlb_table *t)
+{
+    t->entries[0].tag[0] = t->entries[0].tag[1] = tlb_no_tag(0);
+    t->known[0].tag[0] = t->known[0].tag[1] = tlb_no_tag(0);
+}
+
 void tlb_init(struct tlb_state *t)
 {
-    struct tlb_table *tables[] = {&t->kernel, &t->kernel_ac, NULL};
-    for (unsigned i = 0; tables[i]; i++)
-        tables[i]->entries[0].tag[0] = tables[i]->entries[0].tag[1] = tlb_no_tag(0);
+    init_table(&t->kernel);
+    init_table(&t->kernel_ac);
     for (unsigned i = 0; i < TLB_ASIDS; i++)
-        t->user[i].entries[0].tag[0] = t->user[i].entries[0].tag[1] = tlb_no_tag(0);
+        init_table(&t->user[i]);
 }
 
 struct tlb_table *tlb_present(struct cpu *c)
@@ -207,7 +214,10 @@ static void protect(struct tlb_table *t, const uint8_t *host_page)
 {
     for (unsigned list = 0; list < 2; list++)
         for (unsigned i = 0; i < t->list_count[list]; i++) {
-            unsigned index = tlb_index(t->known[t->list[list][i]].page);
+            struct tlb_known *known = &t->known[t->list[list][i]];
+            unsigned index = tlb_index(known->page);
+            if (known->where == (uint64_t)host_page)
+                known->tag[1] = tlb_no_tag(index);
             if (t->entries[index].page == (uint64_t)host_page)
                 t->entries[index].tag[1] = tlb_no_tag(index);
         }

@@ -17,6 +17,7 @@
 
 #define CODE 0x7000u
 #define WINDOW 0x8000000000ULL /* linear: the second entry of the top table */
+#define ALIAS MIB(8) /* and once more: pages so far apart share an entry of the soft TLB */
 #define PAGES 64u
 #define FIRST_PAGE 0x100000u
 #define TABLES 0x10000u
@@ -177,9 +178,13 @@ static void set_up(struct rig *rig, const struct loop *l, uint64_t data_seed)
     rig_poke(rig, TABLES, &entry, 8);
     entry = TABLES + 0x2000 + 3;
     rig_poke(rig, TABLES + 0x1000, &entry, 8);
+    entry = TABLES + 0x3000 + 3;
+    rig_poke(rig, TABLES + 0x1000 + ALIAS / MIB(2) * 8, &entry, 8);
     for (unsigned i = 0; i < PAGES; i++) {
         entry = FIRST_PAGE + order[i] * 4096 + 3;
         rig_poke(rig, TABLES + 0x2000 + 8 * i, &entry, 8);
+        entry = FIRST_PAGE + order[PAGES - 1 - i] * 4096 + 3;
+        rig_poke(rig, TABLES + 0x3000 + 8 * i, &entry, 8);
     }
     rig_poke(rig, CODE, l->code.bytes, l->code.len);
     struct x86_state *s = rig->state;
@@ -187,7 +192,10 @@ static void set_up(struct rig *rig, const struct loop *l, uint64_t data_seed)
         s->gpr[i] = random_below(~0u);
     s->gpr[X86_RSI] = WINDOW + PAGES / 2 * 4096 + random_below(4096);
     s->gpr[X86_RDI] = WINDOW + PAGES / 2 * 4096 + random_below(4096);
-    s->gpr[X86_RBP] = WINDOW + 4096 * (1 + random_below(PAGES - 12)) + random_below(4096);
+    if (random_below(2))
+        s->gpr[X86_RDI] += ALIAS;
+    s->gpr[X86_RBP] = WINDOW + ALIAS * random_below(2) + 4096 * (1 + random_below(PAGES - 12)) +
+                      random_below(4096);
     s->gpr[X86_RBX] = random_below(64);
     s->gpr[X86_RAX] &= 0xff8;
     s->gpr[X86_RCX] = l->turns;
@@ -251,7 +259,8 @@ static void run_loop(const char *options, const struct loop *l, uint64_t data_se
 
 static void end_alike(void (*make)(struct loop *l))
 {
-    static const char *const ways[] = {"runs=0", "runs=0,no-loop,no-string", "runs=1,no-share",
+    static const char *const ways[] = {"runs=0", "runs=0,no-loop,no-string",
+                                       "runs=0,no-loop,no-refill", "runs=1,no-share",
                                        "check,runs=0"};
     static uint8_t expected[PAGES * 4096], memory[PAGES * 4096];
     static struct x86_state want, have;
