@@ -47,60 +47,7 @@ static const struct {
     {"Parallels", "WithouFreSpacExt", 0, 16},
 };
 
-/* ---- paths ---- */
-
-void parent_paths_add(struct parent_paths *paths, char *path)
-{
-    bool known = !path || !*path || paths->count == PARENT_PATHS_MAX;
-    for (unsigned i = 0; !known && i < paths->count; i++)
-        known = !strcmp(paths->path[i], path);
-    if (known)
-        free(path);
-    else
-        paths->path[paths->count++] = path;
-}
-
-void parent_paths_done(struct parent_paths *paths)
-{
-    while (paths->count)
-        free(paths->path[--paths->count]);
-}
-
-char *parent_path_for_host(const char *path, const char *folder)
-{
-    AUTO_FREE char *turned = strdup(path);
-    char *p = turned, *whole;
-    if (!turned)
-        return NULL;
-    for (char *c = turned; *c; c++)
-        if (*c == '\\')
-            *c = '/';
-    if (!strncmp(p, "//?/", 4))
-        p += 3;
-    if (p[0] == '/' && p[1] && p[2] == ':') /* what is left of \\?\C:\… */
-        p++;
-    if (p[0] && p[1] == ':')
-        p += 2;
-    while (p[0] == '.' && p[1] == '/')
-        p += 2;
-    int n = p[0] == '/' ? asprintf(&whole, "%s", p) : asprintf(&whole, "%s/%s", folder, p);
-    return n < 0 ? NULL : whole;
-}
-
-char *folder_of(const char *path)
-{
-    char *real = realpath(path, NULL);
-    char *folder = real ? real : strdup(path);
-    if (!folder)
-        return NULL;
-    char *slash = strrchr(folder, '/');
-    if (!slash) {
-        free(folder);
-        return strdup(".");
-    }
-    slash[slash == folder] = '\0';
-    return folder;
-}
+/* ---- folders ---- */
 
 static bool is_below(const char *path, const char *folder)
 {
@@ -362,6 +309,7 @@ static int open_image(const struct chain *chain, const char *path, bool readonly
     if (r < 0)
         return r;
     file->building = !child && chain->options->building;
+    file->merging = child && !readonly;
     r = open_format(chain, file, readonly, &link, want_id, ret_blk, err);
     if (r < 0)
         file_close(file);

@@ -38,6 +38,8 @@ struct blk_file {
     char *name; /* for messages */
     /* A new file that is thrown away if anything fails: flush does nothing. */
     bool building;
+    /* A parent that its child is merged into: children know it as long as that lasts. */
+    bool merging;
     bool host_disk; /* a disk of the host: a block device */
 };
 

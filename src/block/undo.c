@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "block/vhd_tools.h"
+#include "block/image.h"
 
 static int undo_path(const char *path, char **ret_path, struct error *err)
 {
@@ -19,13 +19,12 @@ int undo_open(const char *path, const struct blk_options *options, bool *ret_mad
               struct blk **ret_blk, struct error *err)
 {
     AUTO_FREE char *undo = NULL;
-    struct vhd_new what = {.kind = VHD_DIFFERENCING, .parent_path = path};
     int r = undo_path(path, &undo, err);
     if (r < 0)
         return r;
     bool made = access(undo, F_OK) < 0;
     if (made)
-        r = vhd_create(undo, &what, err);
+        r = image_create_child(undo, path, err);
     if (r == 0)
         r = blk_open_with(undo, options, ret_blk, err);
     if (r < 0 && made)
@@ -54,7 +53,7 @@ int undo_end(const char *path, enum undo undo, const char *const *parent_folders
     if (r < 0)
         return r;
     if (undo == UNDO_COMMIT)
-        return vhd_merge(file, parent_folders, NULL, err);
+        return image_merge(file, parent_folders, NULL, err);
     if (undo == UNDO_DISCARD && unlink(file) < 0)
         return error_set(err, -errno, "%s cannot be removed: %s", file, strerror(errno));
     return 0;

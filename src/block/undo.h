@@ -12,7 +12,7 @@
 enum undo { UNDO_OFF, UNDO_KEEP, UNDO_COMMIT, UNDO_DISCARD };
 
 /*
- * Open a VHD through its undo disk, which is made if there is none; *ret_made says so. The disk
+ * Open a VHD or VHDX through its undo disk, which is made if there is none; *ret_made says so. The disk
  * itself is locked against writing as long.
  */
 int undo_open(const char *path, const struct blk_options *options, bool *ret_made,

@@ -132,8 +132,8 @@ static int look_at_parent(const char *path, struct vhd_footer *ret_footer, struc
     file_close(file);
     if (r == 0)
         return error_set(err, -EMEDIUMTYPE,
-                         "%s is not a VHD and cannot be a parent; convert it with `yado disk "
-                         "convert`",
+                         "%s is not a VHD and cannot be the parent of one; convert it with `yado "
+                         "disk convert`, or give --vhdx if it is a VHDX",
                          path);
     return r < 0 ? r : 0;
 }

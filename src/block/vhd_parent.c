@@ -122,38 +122,6 @@ int vhd_parent_paths(struct blk_file *file, const struct vhd_header *header, con
 
 /* ---- naming a parent ---- */
 
-/* The way from one folder to a file, both absolute and without links. */
-static int relative_path(const char *folder, const char *file, char *buf, size_t room)
-{
-    size_t common = 0, i = 0, n = 0;
-    for (; folder[i] && folder[i] == file[i]; i++)
-        if (folder[i] == '/')
-            common = i + 1;
-    if (!folder[i] && file[i] == '/')
-        common = i + 1;
-    if (!strcmp(folder, "/"))
-        common = 1;
-    buf[0] = '\0';
-    if (common <= strlen(folder) && folder[common]) {
-        n += (size_t)snprintf(buf + n, room - n, "../");
-        for (const char *c = folder + common; *c && n < room; c++)
-            if (*c == '/')
-                n += (size_t)snprintf(buf + n, room - n, "../");
-    } else {
-        n += (size_t)snprintf(buf + n, room - n, "./");
-    }
-    if (n < room)
-        n += (size_t)snprintf(buf + n, room - n, "%s", file + common);
-    return n < room ? 0 : -ENAMETOOLONG;
-}
-
-static void turn_slashes(char *path)
-{
-    for (; *path; path++)
-        if (*path == '/')
-            *path = '\\';
-}
-
 static void put_url(const char *path, struct vhd_locator_data *data)
 {
     static const char plain[] = "-._~/!$&'()*+,;=:@";
@@ -172,31 +140,25 @@ int vhd_parent_describe(const char *child_path, const char *parent_path,
                         const struct vhd_footer *parent_footer, struct vhd_header *header,
                         struct vhd_locator_data data[VHD_LOCATORS_WRITTEN], struct error *err)
 {
-    AUTO_FREE char *folder = folder_of(child_path);
-    AUTO_FREE char *parent = realpath(parent_path, NULL);
-    AUTO_FREE char *child_folder = folder ? realpath(folder, NULL) : NULL;
-    char relative[PATH_MAX], absolute[PATH_MAX];
+    AUTO(parent_names_done) struct parent_names names = {0};
     struct stat st;
-    if (!parent || stat(parent, &st) < 0)
-        return error_set(err, -errno, "%s cannot be found: %s", parent_path, strerror(errno));
-    if (!child_folder || snprintf(absolute, sizeof(absolute), "%s", parent) >= PATH_MAX ||
-        relative_path(child_folder, parent, relative, sizeof(relative)) < 0)
-        return error_set(err, -ENAMETOOLONG, "%s: the way there from %s is too long", parent,
-                         child_path);
+    int r = parent_names_find(child_path, parent_path, &names, err);
+    if (r < 0)
+        return r;
+    if (stat(names.host, &st) < 0)
+        return error_set(err, -errno, "%s cannot be found: %s", names.host, strerror(errno));
 
-    put_url(parent, &data[2]);
-    turn_slashes(relative);
-    turn_slashes(absolute);
+    put_url(names.host, &data[2]);
     data[0].len_bytes =
-        (uint32_t)utf16_from_utf8(relative, false, data[0].bytes, sizeof(data[0].bytes));
+        (uint32_t)utf16_from_utf8(names.relative, false, data[0].bytes, sizeof(data[0].bytes));
     data[1].len_bytes =
-        (uint32_t)utf16_from_utf8(absolute, false, data[1].bytes, sizeof(data[1].bytes));
+        (uint32_t)utf16_from_utf8(names.absolute, false, data[1].bytes, sizeof(data[1].bytes));
     uint8_t name[VHD_NAME_BYTES] = {0};
     if (data[0].len_bytes == 0 || data[1].len_bytes == 0)
         return error_set(err, -EILSEQ, "%s: a name that is not UTF-8 cannot be written in a VHD",
-                         parent);
+                         names.host);
     /* A name that is too long for its field is left out: the locators have it. */
-    if (utf16_from_utf8(strrchr(parent, '/') + 1, true, name, sizeof(name)) == 0)
+    if (utf16_from_utf8(strrchr(names.host, '/') + 1, true, name, sizeof(name)) == 0)
         memset(name, 0, sizeof(name));
 
     static const uint32_t codes[VHD_LOCATORS_WRITTEN] = {VHD_LOCATOR_W2RU, VHD_LOCATOR_W2KU,

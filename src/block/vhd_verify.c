@@ -18,7 +18,7 @@ struct verify {
     bool repair;
     void (*say)(void *ctx, const char *text);
     void *ctx;
-    struct vhd_verdict verdict;
+    struct image_verdict verdict;
 };
 
 static void PRINTF_LIKE(3, 4) problem(struct verify *v, bool mended, const char *fmt, ...)
@@ -142,7 +142,7 @@ static int read_table(struct verify *v)
 }
 
 int vhd_verify(const char *path, bool repair, void (*say)(void *ctx, const char *text), void *ctx,
-               struct vhd_verdict *ret_verdict, struct error *err)
+               struct image_verdict *ret_verdict, struct error *err)
 {
     AUTO(vhd_image_close) struct vhd_image image = {0};
     int r = vhd_image_open(path, !repair, &image, err);

@@ -13,13 +13,10 @@
 #include "block/vhdx.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/bytes.h"
 #include "base/log.h"
-#include "block/utf16.h"
 #include "block/vhdx_log.h"
 #include "block/vhdx_priv.h"
 
@@ -36,17 +33,6 @@ struct piece {
 static uint64_t entry_at(const struct vhdx *v, uint64_t index)
 {
     return v->d.bat_at + 8 * index;
-}
-
-/* The table's index of a block, and of the bitmap of its chunk. */
-static uint64_t block_index(const struct vhdx *v, uint64_t block)
-{
-    return block + block / v->ratio;
-}
-
-static uint64_t bitmap_index(const struct vhdx *v, uint64_t block)
-{
-    return block / v->ratio * (v->ratio + 1) + v->ratio;
 }
 
 static int table_entry(struct vhdx *v, uint64_t index, uint64_t need_bytes, bool nowait,
@@ -67,7 +53,7 @@ static int table_entry(struct vhdx *v, uint64_t index, uint64_t need_bytes, bool
     return 0;
 }
 
-static int set_entry(struct vhdx *v, uint64_t index, uint64_t place, unsigned state)
+int vhdx_set_entry(struct vhdx *v, uint64_t index, uint64_t place, unsigned state)
 {
     uint8_t *sector;
     uint64_t at = entry_at(v, index);
@@ -86,8 +72,8 @@ static uint64_t chunk_sector(const struct vhdx *v, uint64_t block, uint64_t insi
 static int bitmap_place(struct vhdx *v, uint64_t block, bool nowait, uint64_t *ret_place)
 {
     unsigned state;
-    int r =
-        table_entry(v, bitmap_index(v, block), VHDX_CHUNK_SECTORS / 8, nowait, &state, ret_place);
+    int r = table_entry(v, vhdx_bitmap_index(v, block), VHDX_CHUNK_SECTORS / 8, nowait, &state,
+                        ret_place);
     return r == 0 && state != VHDX_FULL ? -EIO : r;
 }
 
@@ -129,7 +115,7 @@ static int find(struct vhdx *v, uint64_t offset, uint64_t len, bool nowait, stru
     struct piece piece = {.len_bytes = MIN(len, v->d.block_bytes - inside), .what = NOTHING};
     uint64_t need = MIN((uint64_t)v->d.block_bytes, v->d.size_bytes - block * v->d.block_bytes);
     unsigned state;
-    int r = table_entry(v, block_index(v, block), need, nowait, &state, &place);
+    int r = table_entry(v, vhdx_block_index(v, block), need, nowait, &state, &place);
     if (r < 0)
         return r;
     switch (state) {
@@ -167,7 +153,7 @@ static int find_locked(struct vhdx *v, uint64_t offset, uint64_t len, struct pie
 /* ---- writing ---- */
 
 /* Room at the end of the file, which reads as zeroes. */
-static int grow(struct vhdx *v, uint64_t len_bytes, uint64_t *ret_at)
+int vhdx_grow(struct vhdx *v, uint64_t len_bytes, uint64_t *ret_at)
 {
     uint64_t at = align_up(v->file_bytes, VHDX_MIB);
     int r = v->file->ops->truncate(v->file, at + len_bytes);
@@ -204,10 +190,10 @@ static int prepare_bitmap(struct vhdx *v, uint64_t block)
 {
     uint64_t place;
     unsigned state;
-    int r = table_entry(v, bitmap_index(v, block), 0, false, &state, &place);
+    int r = table_entry(v, vhdx_bitmap_index(v, block), 0, false, &state, &place);
     if (r == 0 && state != VHDX_FULL) {
-        r = grow(v, VHDX_CHUNK_SECTORS / 8, &place);
-        return r < 0 ? r : set_entry(v, bitmap_index(v, block), place, VHDX_FULL);
+        r = vhdx_grow(v, VHDX_CHUNK_SECTORS / 8, &place);
+        return r < 0 ? r : vhdx_set_entry(v, vhdx_bitmap_index(v, block), place, VHDX_FULL);
     }
     return r < 0 ? r
                  : mark(v, block, chunk_sector(v, block, 0), v->d.block_bytes / v->d.sector_bytes,
@@ -220,8 +206,10 @@ static int allocate(struct vhdx *v, uint64_t block, bool partly)
     uint64_t at = 0;
     int r = partly ? prepare_bitmap(v, block) : 0;
     if (r == 0)
-        r = grow(v, v->d.block_bytes, &at);
-    return r < 0 ? r : set_entry(v, block_index(v, block), at, partly ? VHDX_PARTIAL : VHDX_FULL);
+        r = vhdx_grow(v, v->d.block_bytes, &at);
+    return r < 0 ? r
+                 : vhdx_set_entry(v, vhdx_block_index(v, block), at,
+                                  partly ? VHDX_PARTIAL : VHDX_FULL);
 }
 
 /* A sector that will be written in part and is not here yet: fill it first. Lock held. */
@@ -433,13 +421,6 @@ static int vhdx_map(struct blk *blk, uint64_t offset_bytes, uint64_t len_bytes, 
     return r;
 }
 
-static void vhdx_free(struct vhdx *v)
-{
-    pthread_mutex_destroy(&v->lock);
-    free(v->cache);
-    free(v);
-}
-
 static void vhdx_close(struct blk *blk)
 {
     struct vhdx *v = CONTAINER_OF(blk, struct vhdx, blk);
@@ -448,7 +429,7 @@ static void vhdx_close(struct blk *blk)
         log_error("%s: it could not be closed in order; its log will be replayed", blk->name);
     blk_close(blk->parent);
     file_close(v->file);
-    vhdx_free(v);
+    vhdx_free(v, v->file);
 }
 
 static const struct blk_ops ops_plain = {
@@ -456,130 +437,77 @@ static const struct blk_ops ops_plain = {
 static const struct blk_ops ops_differencing = {
     .format = "vhdx-differencing", .run = vhdx_run, .map = vhdx_map, .close = vhdx_close};
 
-static int load(struct vhdx *v, struct blk_file *file, struct blk *parent, struct error *err)
+int vhdx_load(struct vhdx *v, struct blk_file *file, struct error *err)
 {
     int r = vhdx_read_header(file, &v->header, err);
     if (r == 0)
         r = vhdx_log_replay(file, &v->header, &v->file, err);
     if (r == 0)
         r = vhdx_read_disk(v->file, &v->d, err);
-    if (r == 0 && v->d.has_parent != (parent != NULL))
-        r = error_set(err, -EINVAL, "%s: a differencing disk has a parent, no other has",
-                      file->name);
     if (r < 0)
         return r;
-    v->ratio = VHDX_CHUNK_SECTORS * v->d.sector_bytes / v->d.block_bytes;
+    v->ratio = vhdx_chunk_ratio(v->d.sector_bytes, v->d.block_bytes);
     v->blk.size_bytes = v->d.size_bytes;
     r = v->file->ops->size(v->file, &v->file_bytes);
-    if (r < 0)
-        return error_set(err, r, "%s: its size cannot be found: %s", file->name, strerror(-r));
+    return r < 0 ? error_set(err, r, "%s: its size cannot be found: %s", file->name, strerror(-r))
+                 : 0;
+}
+
+struct vhdx *vhdx_alloc(struct blk_file *file, bool readonly)
+{
+    struct vhdx *v = calloc(1, sizeof(*v));
+    if (!v)
+        return NULL;
+    v->cache = calloc(VHDX_CACHE_SECTORS, sizeof(*v->cache));
+    if (!v->cache) {
+        free(v);
+        return NULL;
+    }
+    pthread_mutex_init(&v->lock, NULL);
+    v->file = file;
+    v->building = file->building;
+    v->keep_id = file->merging;
+    v->blk.name = file->name;
+    v->blk.readonly = readonly;
+    return v;
+}
+
+void vhdx_free(struct vhdx *v, struct blk_file *file)
+{
+    if (v->file != file)
+        vhdx_log_release(v->file);
+    pthread_mutex_destroy(&v->lock);
+    free(v->cache);
+    free(v);
+}
+
+static int check(struct vhdx *v, struct blk_file *file, struct blk *parent, struct error *err)
+{
+    if (v->d.has_parent != (parent != NULL))
+        return error_set(err, -EINVAL, "%s: a differencing disk has a parent, no other has",
+                         file->name);
     /* Nothing is written to a file before all of it has been looked at. */
-    if (!v->blk.readonly && !v->building)
-        r = vhdx_check_table(v, err);
-    if (r == 0 && !v->blk.readonly)
-        r = vhdx_recover(v, file, err);
-    return r;
+    int r = v->blk.readonly || v->building ? 0 : vhdx_check_table(v, err);
+    return r == 0 && !v->blk.readonly ? vhdx_recover(v, file, err) : r;
 }
 
 int vhdx_open(struct blk_file *file, bool readonly, struct blk *parent, struct blk **ret_blk,
               struct error *err)
 {
-    struct vhdx *v = calloc(1, sizeof(*v));
+    struct vhdx *v = vhdx_alloc(file, readonly);
     if (!v)
         return error_set(err, -ENOMEM, "out of memory");
-    pthread_mutex_init(&v->lock, NULL);
-    v->file = file;
-    v->building = file->building;
     v->blk.ops = parent ? &ops_differencing : &ops_plain;
-    v->blk.name = file->name;
     v->blk.parent = parent;
-    v->blk.readonly = readonly;
-    v->cache = calloc(VHDX_CACHE_SECTORS, sizeof(*v->cache));
-    int r = v->cache ? load(v, file, parent, err) : error_set(err, -ENOMEM, "out of memory");
+    int r = vhdx_load(v, file, err);
+    if (r == 0)
+        r = check(v, file, parent, err);
     if (r == 0 && blk_init(&v->blk) < 0)
         r = error_set(err, -ENOMEM, "out of memory");
     if (r < 0) {
-        if (v->file != file)
-            vhdx_log_release(v->file);
-        vhdx_free(v);
+        vhdx_free(v, file);
         return r;
     }
     *ret_blk = &v->blk;
     return 0;
-}
-
-/* ---- the parent locator, 2.6.2.6 ---- */
-
-#define PAIRS_MAX 64u
-
-/* "{2dc27766-f623-4200-9d64-115e9bfd4a08}" as it lies in a file. */
-static bool parse_id(const char *text, uint8_t id[VHDX_ID_BYTES])
-{
-    unsigned a, b, c, d[8];
-    if (sscanf(text, "{%8x-%4x-%4x-%2x%2x-%2x%2x%2x%2x%2x%2x}", &a, &b, &c, &d[0], &d[1], &d[2],
-               &d[3], &d[4], &d[5], &d[6], &d[7]) != 11)
-        return false;
-    le32_put(id, a);
-    le16_put(id + 4, (uint16_t)b);
-    le16_put(id + 6, (uint16_t)c);
-    for (unsigned i = 0; i < 8; i++)
-        id[8 + i] = (uint8_t)d[i];
-    return true;
-}
-
-static char *locator_text(const uint8_t *locator, uint32_t len, uint32_t at, uint32_t bytes)
-{
-    return at <= len && bytes <= len - at ? utf16_to_utf8(locator + at, bytes, false) : NULL;
-}
-
-static void take_pair(const uint8_t *locator, uint32_t len, const uint8_t *pair, const char *folder,
-                      const char *wanted, struct vhdx_parent *parent)
-{
-    AUTO_FREE char *key = locator_text(locator, len, le32_get(pair), le16_get(pair + 8));
-    AUTO_FREE char *value = locator_text(locator, len, le32_get(pair + 4), le16_get(pair + 10));
-    if (!key || !value || strcasecmp(key, wanted))
-        return;
-    if (!strcmp(wanted, "parent_linkage"))
-        parent->wanted = parse_id(value, parent->id);
-    else
-        parent_paths_add(&parent->paths, parent_path_for_host(value, folder));
-}
-
-int vhdx_find_parent(struct blk_file *file, const char *folder, struct vhdx_parent *ret_parent,
-                     struct error *err)
-{
-    /* Relative places first, as with VHDs. */
-    static const char *const keys[] = {"parent_linkage", "relative_path", "volume_path",
-                                       "absolute_win32_path"};
-    struct vhdx_parent parent = {.wanted = false};
-    struct vhdx_header header;
-    struct vhdx_disk disk = {0};
-    struct blk_file *replayed;
-    int r = vhdx_read_header(file, &header, err);
-    if (r == 0)
-        r = vhdx_log_replay(file, &header, &replayed, err);
-    if (r < 0)
-        return r;
-    r = vhdx_read_disk(replayed, &disk, err);
-    AUTO_FREE uint8_t *locator = calloc(1, disk.locator_bytes + 1);
-    if (r == 0 && disk.has_parent) {
-        r = locator ? file_read(replayed, locator, disk.locator_bytes, disk.locator_at) : -ENOMEM;
-        if (r < 0)
-            error_set(err, r, "%s cannot be read: %s", file->name, strerror(-r));
-    }
-    uint32_t pairs = r == 0 && disk.locator_bytes >= 20
-                         ? MIN((uint32_t)le16_get(locator + 18), (disk.locator_bytes - 20) / 12)
-                         : 0;
-    for (unsigned k = 0; k < ARRAY_LEN(keys); k++)
-        for (uint32_t i = 0; i < MIN(pairs, PAIRS_MAX); i++)
-            take_pair(locator, disk.locator_bytes, locator + 20 + i * 12, folder, keys[k], &parent);
-    if (r == 0 && disk.has_parent && !parent.wanted)
-        r = vhdx_damaged(err, file, "it does not say what its parent is");
-    if (replayed != file)
-        vhdx_log_release(replayed);
-    if (r < 0)
-        parent_paths_done(&parent.paths);
-    else
-        *ret_parent = parent;
-    return r;
 }

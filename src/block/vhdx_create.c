@@ -15,20 +15,14 @@
 #define LOG_BYTES VHDX_MIB
 #define METADATA_AT (2 * VHDX_MIB)
 #define BAT_AT (3ull * VHDX_MIB)
-#define ITEMS_AT 65536u
-#define LOGICAL_BYTES 512u
+#define ITEMS_AT VHDX_METADATA_TABLE
+#define SECTOR_BYTES 512u
 #define PHYSICAL_BYTES 4096u
-#define CHUNK_SECTORS (1ull << 23)
 
 enum { IS_VIRTUAL_DISK = 2, IS_REQUIRED = 4 };
+enum { LEAVE_ALLOCATED = 1, HAS_PARENT = 2 };
 
-static uint64_t bat_entries(uint64_t size_bytes, uint32_t block_bytes)
-{
-    uint64_t blocks = (size_bytes + block_bytes - 1) / block_bytes;
-    return blocks + (blocks - 1) / (CHUNK_SECTORS * LOGICAL_BYTES / block_bytes);
-}
-
-static int write_headers(struct blk_file *file)
+static int write_headers(struct blk_file *file, const uint8_t *data_write_id)
 {
     uint8_t raw[VHDX_HEADER_BYTES], id[512] = "vhdxfile";
     int r = utf16_from_utf8("Yado", false, id + 8, 64) ? file_write(file, id, sizeof(id), 0) : -EIO;
@@ -37,8 +31,7 @@ static int write_headers(struct blk_file *file)
         memcpy(raw, "head", 4);
         le64_put(raw + 8, i + 1);
         r = vhd_make_id(raw + 16);
-        if (r == 0)
-            r = vhd_make_id(raw + 32);
+        memcpy(raw + 32, data_write_id, VHDX_ID_BYTES);
         le16_put(raw + 66, 1); /* the format's version */
         le32_put(raw + 68, LOG_BYTES);
         le64_put(raw + 72, LOG_AT);
@@ -65,40 +58,40 @@ static int write_regions(struct blk_file *file, uint64_t bat_bytes)
     le32_put(raw + 72, VHDX_MIB);
     le32_put(raw + 76, 1);
     le32_put(raw + 4, vhdx_checksum(raw, VHDX_REGIONS_BYTES, 4));
-    int r = file_write(file, raw, VHDX_REGIONS_BYTES, 3 * 65536);
-    return r == 0 ? file_write(file, raw, VHDX_REGIONS_BYTES, 4 * 65536) : r;
+    int r = file_write(file, raw, VHDX_REGIONS_BYTES, VHDX_REGIONS_1_AT);
+    return r == 0 ? file_write(file, raw, VHDX_REGIONS_BYTES, VHDX_REGIONS_2_AT) : r;
 }
 
-static int write_metadata(struct blk_file *file, const struct vhdx_new *what)
+static int write_metadata(struct blk_file *file, const struct vhdx_layout *what)
 {
-    uint8_t parameters[8] = {0}, size[8], logical[4], physical[4], page83[16],
-            head[32] = "metadata";
+    uint8_t parameters[8] = {0}, size[8], logical[4], physical[4], head[32] = "metadata";
     const struct {
         const uint8_t *id, *value;
         uint32_t len, flags;
     } items[] = {
         {vhdx_item_parameters, parameters, 8, IS_REQUIRED},
         {vhdx_item_size, size, 8, IS_VIRTUAL_DISK | IS_REQUIRED},
-        {vhdx_item_page83, page83, 16, IS_VIRTUAL_DISK | IS_REQUIRED},
+        {vhdx_item_page83, what->page83, 16, IS_VIRTUAL_DISK | IS_REQUIRED},
         {vhdx_item_logical, logical, 4, IS_VIRTUAL_DISK | IS_REQUIRED},
         {vhdx_item_physical, physical, 4, IS_VIRTUAL_DISK | IS_REQUIRED},
+        {vhdx_item_locator, what->locator, what->locator_bytes, IS_REQUIRED},
     };
+    unsigned count = ARRAY_LEN(items) - !what->locator;
     le32_put(parameters, what->block_bytes);
-    le32_put(parameters + 4, what->fixed);
+    le32_put(parameters + 4,
+             (what->fixed ? LEAVE_ALLOCATED : 0) | (what->locator ? HAS_PARENT : 0));
     le64_put(size, what->size_bytes);
-    le32_put(logical, LOGICAL_BYTES);
-    le32_put(physical, PHYSICAL_BYTES);
-    le16_put(head + 10, ARRAY_LEN(items));
-    int r = vhd_make_id(page83);
-    if (r == 0)
-        r = file_write(file, head, sizeof(head), METADATA_AT);
-    for (uint32_t i = 0, at = ITEMS_AT; r == 0 && i < ARRAY_LEN(items); at += items[i++].len) {
-        uint8_t entry[32] = {0};
+    le32_put(logical, what->sector_bytes);
+    le32_put(physical, what->physical_bytes);
+    le16_put(head + 10, (uint16_t)count);
+    int r = file_write(file, head, sizeof(head), METADATA_AT);
+    for (uint32_t i = 0, at = ITEMS_AT; r == 0 && i < count; at += items[i++].len) {
+        uint8_t entry[VHDX_METADATA_ENTRY] = {0};
         memcpy(entry, items[i].id, VHDX_ID_BYTES);
         le32_put(entry + 16, at);
         le32_put(entry + 20, items[i].len);
         le32_put(entry + 24, items[i].flags);
-        r = file_write(file, entry, sizeof(entry), METADATA_AT + 32 * (i + 1));
+        r = file_write(file, entry, sizeof(entry), METADATA_AT + sizeof(entry) * (i + 1));
         if (r == 0)
             r = file_write(file, items[i].value, items[i].len, METADATA_AT + at);
     }
@@ -106,9 +99,9 @@ static int write_metadata(struct blk_file *file, const struct vhdx_new *what)
 }
 
 /* All blocks of a fixed disk, one behind the other. */
-static int write_table(struct blk_file *file, const struct vhdx_new *what, uint64_t *end)
+static int write_table(struct blk_file *file, const struct vhdx_layout *what, uint64_t *end)
 {
-    uint64_t ratio = CHUNK_SECTORS * LOGICAL_BYTES / what->block_bytes;
+    uint64_t ratio = vhdx_chunk_ratio(what->sector_bytes, what->block_bytes);
     uint64_t blocks = (what->size_bytes + what->block_bytes - 1) / what->block_bytes;
     for (uint64_t n = 0; n < blocks; n++, *end += what->block_bytes) {
         uint8_t entry[8];
@@ -120,35 +113,90 @@ static int write_table(struct blk_file *file, const struct vhdx_new *what, uint6
     return 0;
 }
 
-int vhdx_format(struct blk_file *file, const struct vhdx_new *given, struct error *err)
+int vhdx_write_empty(struct blk_file *file, const struct vhdx_layout *what)
 {
-    struct vhdx_new what = *given;
-    if (!what.block_bytes)
-        what.block_bytes = VHDX_DEFAULT_BLOCK_BYTES;
-    if (what.size_bytes == 0 || what.size_bytes % LOGICAL_BYTES || what.size_bytes > VHDX_MAX_BYTES)
-        return error_set(err, -EINVAL, "%s: a VHDX has a multiple of 512 bytes, at most 64 TiB",
-                         file->name);
-    if (what.block_bytes < VHDX_MIB || what.block_bytes > 256 * VHDX_MIB ||
-        (what.block_bytes & (what.block_bytes - 1)))
-        return error_set(err, -EINVAL,
-                         "%s: blocks of %u bytes do not fit; give a power of two from 1M to 256M",
-                         file->name, what.block_bytes);
-    uint64_t bat_bytes = align_up(8 * bat_entries(what.size_bytes, what.block_bytes), VHDX_MIB);
+    const struct vhdx_disk disk = {.block_bytes = what->block_bytes,
+                                   .sector_bytes = what->sector_bytes,
+                                   .has_parent = what->locator};
+    uint64_t bat_bytes = align_up(8 * vhdx_table_entries(&disk, what->size_bytes), VHDX_MIB);
     uint64_t end = BAT_AT + bat_bytes;
     int r = write_regions(file, bat_bytes);
     if (r == 0)
-        r = write_metadata(file, &what);
-    if (r == 0 && what.fixed)
-        r = write_table(file, &what, &end);
+        r = write_metadata(file, what);
+    if (r == 0 && what->fixed)
+        r = write_table(file, what, &end);
     if (r == 0)
         r = file->ops->truncate(file, end);
-    if (r == 0 && what.fixed && file->ops->reserve)
+    if (r == 0 && what->fixed && file->ops->reserve)
         r = file->ops->reserve(file, end);
     /* Headers last: without them it is not a VHDX. */
     if (r == 0)
-        r = write_headers(file);
+        r = write_headers(file, what->data_write_id);
+    return r == 0 ? file->ops->flush(file) : r;
+}
+
+static int check_layout(const struct blk_file *file, const struct vhdx_layout *what,
+                        struct error *err)
+{
+    if (what->size_bytes == 0 || what->size_bytes % what->sector_bytes ||
+        what->size_bytes > VHDX_MAX_BYTES)
+        return error_set(err, -EINVAL,
+                         "%s: the size of a VHDX is a multiple of %u bytes, at most 64 TiB",
+                         file->name, what->sector_bytes);
+    if (what->block_bytes < VHDX_MIB || what->block_bytes > 256 * VHDX_MIB ||
+        (what->block_bytes & (what->block_bytes - 1)))
+        return error_set(err, -EINVAL,
+                         "%s: blocks of %u bytes do not fit; give a power of two from 1M to 256M",
+                         file->name, what->block_bytes);
+    return 0;
+}
+
+/* What a child has from its parent. */
+static int take_parent(const struct blk_file *file, const struct vhdx_new *what,
+                       struct vhdx_layout *layout, uint8_t **ret_locator, struct error *err)
+{
+    struct vhdx_header header;
+    struct vhdx_disk disk;
+    if (what->fixed)
+        return error_set(err, -EINVAL, "%s: a fixed disk has no parent", file->name);
+    int r = vhdx_look(what->parent_path, &header, &disk, err);
+    if (r == -EMEDIUMTYPE)
+        return error_set(err, r,
+                         "%s is not a VHDX and cannot be the parent of one; convert it with `yado "
+                         "disk convert --to vhdx`",
+                         what->parent_path);
+    if (r < 0)
+        return r;
+    if (!layout->size_bytes)
+        layout->size_bytes = disk.size_bytes;
+    layout->sector_bytes = disk.sector_bytes;
+    if (disk.physical_bytes)
+        layout->physical_bytes = disk.physical_bytes;
+    return vhdx_parent_describe(file->name, what->parent_path, header.data_write_id, ret_locator,
+                                &layout->locator_bytes, err);
+}
+
+int vhdx_format(struct blk_file *file, const struct vhdx_new *what, struct error *err)
+{
+    AUTO_FREE uint8_t *locator = NULL;
+    struct vhdx_layout layout = {.fixed = what->fixed,
+                                 .size_bytes = what->size_bytes,
+                                 .block_bytes = what->block_bytes,
+                                 .sector_bytes = SECTOR_BYTES,
+                                 .physical_bytes = PHYSICAL_BYTES};
+    if (!layout.block_bytes)
+        layout.block_bytes = what->parent_path ? VHDX_CHILD_BLOCK_BYTES : VHDX_DEFAULT_BLOCK_BYTES;
+    int r = what->parent_path ? take_parent(file, what, &layout, &locator, err) : 0;
+    layout.locator = locator;
     if (r == 0)
-        r = file->ops->flush(file);
+        r = check_layout(file, &layout, err);
+    if (r < 0)
+        return r;
+    r = vhd_make_id(layout.page83);
+    if (r == 0)
+        r = vhd_make_id(layout.data_write_id);
+    if (r == 0)
+        r = vhdx_write_empty(file, &layout);
     return r < 0 ? error_set(err, r, "%s cannot be written: %s", file->name, strerror(-r)) : 0;
 }
 

@@ -8,13 +8,8 @@
 
 #define HEADER_1_AT 65536u
 #define HEADER_2_AT 131072u
-#define REGIONS_1_AT 196608u
-#define REGIONS_2_AT 262144u
 #define REGIONS_MAX 2047u
 #define ITEMS_MAX 2047u
-#define TABLE_BYTES 65536u
-#define ENTRY_BYTES 32u
-#define LOCATOR_MAX 65536u
 
 /* Ids as they lie in the file: the first three fields are little-endian. */
 const uint8_t vhdx_region_bat[VHDX_ID_BYTES] = {0x66, 0x77, 0xc2, 0x2d, 0x23, 0xf6, 0x00, 0x42,
@@ -65,6 +60,19 @@ uint32_t vhdx_checksum(const uint8_t *bytes, size_t len_bytes, size_t checksum_a
     return ~crc;
 }
 
+uint64_t vhdx_chunk_ratio(uint32_t sector_bytes, uint32_t block_bytes)
+{
+    return VHDX_CHUNK_SECTORS * sector_bytes / block_bytes;
+}
+
+uint64_t vhdx_table_entries(const struct vhdx_disk *disk, uint64_t size_bytes)
+{
+    uint64_t ratio = vhdx_chunk_ratio(disk->sector_bytes, disk->block_bytes);
+    uint64_t blocks = (size_bytes + disk->block_bytes - 1) / disk->block_bytes;
+    return disk->has_parent ? (blocks + ratio - 1) / ratio * (ratio + 1)
+                            : blocks + (blocks - 1) / ratio;
+}
+
 static bool get_header(const uint8_t *raw, struct vhdx_header *ret)
 {
     if (memcmp(raw, "head", 4) || le32_get(raw + 4) != vhdx_checksum(raw, VHDX_HEADER_BYTES, 4) ||
@@ -82,17 +90,35 @@ static bool get_header(const uint8_t *raw, struct vhdx_header *ret)
     return true;
 }
 
-int vhdx_read_header(struct blk_file *file, struct vhdx_header *ret_header, struct error *err)
+static int get_headers(struct blk_file *file, struct vhdx_header headers[2], bool good[2])
 {
     uint8_t raw[VHDX_HEADER_BYTES];
-    struct vhdx_header headers[2];
-    bool good[2] = {false, false};
     for (unsigned i = 0; i < 2; i++) {
         int r = file_read(file, raw, sizeof(raw), i ? HEADER_2_AT : HEADER_1_AT);
         if (r < 0)
-            return unreadable(err, file, r);
+            return r;
         good[i] = get_header(raw, &headers[i]);
     }
+    return 0;
+}
+
+int vhdx_whole_headers(struct blk_file *file, unsigned *ret_count)
+{
+    struct vhdx_header headers[2];
+    bool good[2];
+    int r = get_headers(file, headers, good);
+    if (r == 0)
+        *ret_count = (unsigned)good[0] + good[1];
+    return r;
+}
+
+int vhdx_read_header(struct blk_file *file, struct vhdx_header *ret_header, struct error *err)
+{
+    struct vhdx_header headers[2];
+    bool good[2];
+    int r = get_headers(file, headers, good);
+    if (r < 0)
+        return unreadable(err, file, r);
     if (!good[0] && !good[1])
         return vhdx_damaged(err, file, "no copy of its header is whole");
     bool second = good[1] && (!good[0] || headers[1].sequence > headers[0].sequence);
@@ -131,7 +157,7 @@ static int read_regions(struct blk_file *file, struct vhdx_disk *disk, struct er
     bool good = false;
     int r = raw ? file->ops->size(file, &file_bytes) : -ENOMEM;
     for (unsigned i = 0; r == 0 && !good && i < 2; i++) {
-        r = file_read(file, raw, VHDX_REGIONS_BYTES, i ? REGIONS_2_AT : REGIONS_1_AT);
+        r = file_read(file, raw, VHDX_REGIONS_BYTES, i ? VHDX_REGIONS_2_AT : VHDX_REGIONS_1_AT);
         good = r == 0 && !memcmp(raw, "regi", 4) &&
                le32_get(raw + 4) == vhdx_checksum(raw, VHDX_REGIONS_BYTES, 4);
     }
@@ -141,38 +167,45 @@ static int read_regions(struct blk_file *file, struct vhdx_disk *disk, struct er
     if (count == 0 || count > REGIONS_MAX)
         return vhdx_damaged(err, file, "no copy of its region table is whole");
     for (uint32_t i = 0; i < count && r == 0; i++)
-        r = take_region(file, raw + 16 + i * ENTRY_BYTES, file_bytes, disk, err);
-    if (r == 0 && (!disk->bat_at || disk->metadata_bytes < TABLE_BYTES))
+        r = take_region(file, raw + 16 + i * VHDX_METADATA_ENTRY, file_bytes, disk, err);
+    if (r == 0 && (!disk->bat_at || disk->metadata_bytes < VHDX_METADATA_TABLE))
         r = vhdx_damaged(err, file, "it lacks a region");
     return r;
 }
 
 /* 2.6.1.2: an item of the metadata table. */
-static int take_item(struct blk_file *file, const uint8_t *entry, struct vhdx_disk *disk,
-                     unsigned *seen, struct error *err)
+static int take_item(struct blk_file *file, const uint8_t *entry, uint64_t entry_at,
+                     struct vhdx_disk *disk, unsigned *seen, struct error *err)
 {
     uint32_t at = le32_get(entry + 16), len = le32_get(entry + 20);
-    uint8_t value[8] = {0};
-    if (len > disk->metadata_bytes || at > disk->metadata_bytes - len || (len && at < TABLE_BYTES))
+    uint8_t value[VHDX_ID_BYTES] = {0};
+    if (len > disk->metadata_bytes || at > disk->metadata_bytes - len ||
+        (len && at < VHDX_METADATA_TABLE))
         return vhdx_damaged(err, file, "its metadata lie outside their region");
-    int r = file_read(file, value, MIN(len, 8u), disk->metadata_at + at);
+    int r = file_read(file, value, MIN(len, (uint32_t)sizeof(value)), disk->metadata_at + at);
     if (r < 0)
         return unreadable(err, file, r);
     if (!memcmp(entry, vhdx_item_parameters, VHDX_ID_BYTES) && len == 8) {
         disk->block_bytes = le32_get(value);
+        disk->fixed = le32_get(value + 4) & 1;
         disk->has_parent = le32_get(value + 4) & 2;
         *seen |= 1;
     } else if (!memcmp(entry, vhdx_item_size, VHDX_ID_BYTES) && len == 8) {
         disk->size_bytes = le64_get(value);
+        disk->size_at = disk->metadata_at + at;
         *seen |= 2;
     } else if (!memcmp(entry, vhdx_item_logical, VHDX_ID_BYTES) && len == 4) {
         disk->sector_bytes = le32_get(value);
         *seen |= 4;
     } else if (!memcmp(entry, vhdx_item_locator, VHDX_ID_BYTES)) {
         disk->locator_at = disk->metadata_at + at;
-        disk->locator_bytes = MIN(len, LOCATOR_MAX);
-    } else if (memcmp(entry, vhdx_item_page83, VHDX_ID_BYTES) &&
-               memcmp(entry, vhdx_item_physical, VHDX_ID_BYTES) && le32_get(entry + 24) & 4) {
+        disk->locator_bytes = MIN(len, VHDX_LOCATOR_MAX);
+        disk->locator_entry_at = entry_at;
+    } else if (!memcmp(entry, vhdx_item_page83, VHDX_ID_BYTES)) {
+        memcpy(disk->page83, value, VHDX_ID_BYTES);
+    } else if (!memcmp(entry, vhdx_item_physical, VHDX_ID_BYTES)) {
+        disk->physical_bytes = le32_get(value);
+    } else if (le32_get(entry + 24) & 4) {
         return error_set(err, -EOPNOTSUPP, "%s needs metadata of VHDX that are not known",
                          file->name);
     }
@@ -191,18 +224,14 @@ static int check_disk(const struct blk_file *file, const struct vhdx_disk *d, un
         return vhdx_damaged(err, file, "its sector size is impossible");
     if (d->size_bytes == 0 || d->size_bytes % d->sector_bytes || d->size_bytes > VHDX_MAX_BYTES)
         return vhdx_damaged(err, file, "its size is impossible");
-    uint64_t ratio = (1ull << 23) * d->sector_bytes / d->block_bytes;
-    uint64_t blocks = (d->size_bytes + d->block_bytes - 1) / d->block_bytes;
-    uint64_t entries =
-        d->has_parent ? (blocks + ratio - 1) / ratio * (ratio + 1) : blocks + (blocks - 1) / ratio;
-    if (entries > d->bat_bytes / 8)
+    if (vhdx_table_entries(d, d->size_bytes) > d->bat_bytes / 8)
         return vhdx_damaged(err, file, "its block table is too small for the disk");
     return 0;
 }
 
 int vhdx_read_disk(struct blk_file *file, struct vhdx_disk *ret_disk, struct error *err)
 {
-    AUTO_FREE uint8_t *table = malloc(TABLE_BYTES);
+    AUTO_FREE uint8_t *table = malloc(VHDX_METADATA_TABLE);
     struct vhdx_disk disk = {0};
     unsigned seen = 0;
     if (!table)
@@ -210,14 +239,15 @@ int vhdx_read_disk(struct blk_file *file, struct vhdx_disk *ret_disk, struct err
     int r = read_regions(file, &disk, err);
     if (r < 0)
         return r;
-    r = file_read(file, table, TABLE_BYTES, disk.metadata_at);
+    r = file_read(file, table, VHDX_METADATA_TABLE, disk.metadata_at);
     if (r < 0)
         return unreadable(err, file, r);
     uint32_t count = le16_get(table + 10);
     if (memcmp(table, "metadata", 8) || count > ITEMS_MAX)
         return vhdx_damaged(err, file, "its metadata are not whole");
     for (uint32_t i = 0; i < count && r == 0; i++)
-        r = take_item(file, table + 32 + i * ENTRY_BYTES, &disk, &seen, err);
+        r = take_item(file, table + 32 + i * VHDX_METADATA_ENTRY,
+                      disk.metadata_at + 32 + i * VHDX_METADATA_ENTRY, &disk, &seen, err);
     if (r == 0)
         r = check_disk(file, &disk, seen, err);
     if (r == 0)

@@ -13,6 +13,15 @@
 #define VHDX_MIB (1u << 20)
 #define VHDX_MAX_BYTES (64ULL << 40)
 #define VHDX_ID_BYTES 16u
+/* 2.4: a chunk of the disk has one sector bitmap. */
+#define VHDX_CHUNK_SECTORS (1ull << 23)
+#define VHDX_LOCATOR_MAX 65536u
+/* 2.6: the metadata region's table, and the length of its entries. */
+#define VHDX_METADATA_TABLE 65536u
+#define VHDX_METADATA_ENTRY 32u
+/* 2.2.3: the two copies of the region table. */
+#define VHDX_REGIONS_1_AT 196608u
+#define VHDX_REGIONS_2_AT 262144u
 
 /* Ids of regions and of metadata items, as they lie in the file. */
 extern const uint8_t vhdx_region_bat[VHDX_ID_BYTES], vhdx_region_metadata[VHDX_ID_BYTES];
@@ -36,17 +45,26 @@ struct vhdx_header {
 struct vhdx_disk {
     uint64_t bat_at, bat_bytes, metadata_at, metadata_bytes;
     uint64_t size_bytes;
-    uint32_t block_bytes, sector_bytes;
-    bool has_parent;
+    uint32_t block_bytes, sector_bytes, physical_bytes;
+    bool has_parent, fixed;
+    uint8_t page83[VHDX_ID_BYTES];
+    uint64_t size_at;    /* the size in the file */
     uint64_t locator_at; /* the parent locator in the file; 0: none */
     uint32_t locator_bytes;
+    uint64_t locator_entry_at; /* what leads to it */
 };
 
 bool vhdx_probe(const uint8_t *head);
 /* -EBADMSG with text when both are damaged. */
 int vhdx_read_header(struct blk_file *file, struct vhdx_header *ret_header, struct error *err);
+/* How many of the two are whole. 0 or -errno. */
+int vhdx_whole_headers(struct blk_file *file, unsigned *ret_count);
 /* Regions and metadata, every number checked. */
 int vhdx_read_disk(struct blk_file *file, struct vhdx_disk *ret_disk, struct error *err);
+/* Payload blocks of a chunk. */
+uint64_t vhdx_chunk_ratio(uint32_t sector_bytes, uint32_t block_bytes);
+/* 2.5: entries of the block table of a disk of that size, with those of the sector bitmaps. */
+uint64_t vhdx_table_entries(const struct vhdx_disk *disk, uint64_t size_bytes);
 /* Castagnoli, as of all of the bytes, those of the checksum itself taken as zero. */
 uint32_t vhdx_checksum(const uint8_t *bytes, size_t len_bytes, size_t checksum_at);
 int vhdx_damaged(struct error *err, const struct blk_file *file, const char *what);

@@ -27,7 +27,6 @@
 
 #define ENTRY_HEADER 64u
 #define DESCRIPTOR 32u
-#define TABLE_STEP 65536u
 
 _Static_assert(ENTRY_HEADER + VHDX_CACHE_SECTORS * DESCRIPTOR <= VHDX_SECTOR, "descriptors");
 _Static_assert(3 * (1 + VHDX_CACHE_SECTORS) * VHDX_SECTOR <= VHDX_MIB, "three entries");
@@ -35,11 +34,11 @@ _Static_assert(3 * (1 + VHDX_CACHE_SECTORS) * VHDX_SECTOR <= VHDX_MIB, "three en
 /* ---- headers ---- */
 
 /* Both, one after the other: at every moment one is whole. */
-static int write_headers(struct vhdx *v, const uint8_t *file_write_id)
+int vhdx_write_headers(struct vhdx *v)
 {
     uint8_t raw[VHDX_HEADER_BYTES] = "head";
     int r = 0;
-    memcpy(raw + 16, file_write_id, VHDX_ID_BYTES);
+    memcpy(raw + 16, v->header.file_write_id, VHDX_ID_BYTES);
     memcpy(raw + 32, v->header.data_write_id, VHDX_ID_BYTES);
     memcpy(raw + 48, v->header.log_id, VHDX_ID_BYTES);
     le16_put(raw + 66, 1);
@@ -53,7 +52,6 @@ static int write_headers(struct vhdx *v, const uint8_t *file_write_id)
         if (r == 0)
             r = v->file->ops->flush(v->file);
     }
-    memcpy(v->header.file_write_id, file_write_id, VHDX_ID_BYTES);
     return r;
 }
 
@@ -183,11 +181,11 @@ static int put_entry(struct vhdx *v, uint8_t *entry, uint32_t count)
 
 int vhdx_begin(struct vhdx *v)
 {
-    uint8_t id[VHDX_ID_BYTES], entry[VHDX_SECTOR] = {0};
+    uint8_t entry[VHDX_SECTOR] = {0};
     if (v->changing || v->building)
         return 0;
-    int r = vhd_make_id(id);
-    if (r == 0)
+    int r = vhd_make_id(v->header.file_write_id);
+    if (r == 0 && !v->keep_id)
         r = vhd_make_id(v->header.data_write_id);
     if (r == 0)
         r = vhd_make_id(v->header.log_id);
@@ -199,7 +197,7 @@ int vhdx_begin(struct vhdx *v)
     v->stable_bytes = v->file_bytes;
     r = put_entry(v, entry, 0);
     if (r == 0)
-        r = write_headers(v, id);
+        r = vhdx_write_headers(v);
     if (r < 0)
         memset(v->header.log_id, 0, VHDX_ID_BYTES);
     else
@@ -241,7 +239,7 @@ int vhdx_end(struct vhdx *v)
         return r;
     memset(v->header.log_id, 0, VHDX_ID_BYTES);
     v->changing = false;
-    return write_headers(v, v->header.file_write_id);
+    return vhdx_write_headers(v);
 }
 
 /* ---- opening ---- */
@@ -254,65 +252,7 @@ int vhdx_recover(struct vhdx *v, struct blk_file *file, struct error *err)
         vhdx_log_release(v->file);
         v->file = file;
         memset(v->header.log_id, 0, VHDX_ID_BYTES);
-        r = write_headers(v, v->header.file_write_id);
+        r = vhdx_write_headers(v);
     }
     return r < 0 ? error_set(err, r, "%s cannot be repaired: %s", file->name, strerror(-r)) : 0;
-}
-
-/* Note that [at, at + len) is taken; false: it was, or lies outside. All are whole MiB. */
-static bool take(uint8_t *taken, uint64_t file_bytes, uint64_t at, uint64_t len)
-{
-    if (at < VHDX_MIB || at > file_bytes || len > file_bytes - at)
-        return false;
-    for (uint64_t n = at / VHDX_MIB; n < (at + len + VHDX_MIB - 1) / VHDX_MIB; n++) {
-        if (taken[n / 8] >> (n % 8) & 1)
-            return false;
-        taken[n / 8] |= (uint8_t)(1u << (n % 8));
-    }
-    return true;
-}
-
-static int check_entries(struct vhdx *v, uint8_t *taken, uint8_t *step, uint64_t count, bool *ok)
-{
-    for (uint64_t n = 0; n < count && *ok; n++) {
-        uint64_t at = 8 * n % TABLE_STEP;
-        int r = at ? 0 : file_read(v->file, step, TABLE_STEP, v->d.bat_at + 8 * n);
-        if (r < 0)
-            return r;
-        uint64_t entry = le64_get(step + at), place = entry >> 20 << 20;
-        uint64_t block = n - n / (v->ratio + 1);
-        bool bitmap = n % (v->ratio + 1) == v->ratio;
-        bool here = (entry & 7) == VHDX_FULL || ((entry & 7) == VHDX_PARTIAL && !bitmap);
-        /* Some writers cut the last block off where the disk ends. */
-        uint64_t left = v->d.size_bytes - MIN(v->d.size_bytes, block * v->d.block_bytes);
-        uint64_t len = bitmap ? VHDX_MIB : MIN((uint64_t)v->d.block_bytes, left);
-        if (here)
-            *ok = take(taken, v->file_bytes, place, len);
-    }
-    return 0;
-}
-
-int vhdx_check_table(struct vhdx *v, struct error *err)
-{
-    uint64_t blocks = (v->d.size_bytes + v->d.block_bytes - 1) / v->d.block_bytes;
-    uint64_t count = v->d.has_parent ? (blocks + v->ratio - 1) / v->ratio * (v->ratio + 1)
-                                     : blocks + (blocks - 1) / v->ratio;
-    AUTO_FREE uint8_t *taken = calloc(1, v->file_bytes / VHDX_MIB / 8 + 2);
-    AUTO_FREE uint8_t *step = malloc(TABLE_STEP);
-    if (!taken || !step)
-        return error_set(err, -ENOMEM, "out of memory");
-    const struct vhdx_header *h = &v->header;
-    bool ok = h->log_bytes && h->log_bytes % VHDX_MIB == 0 && h->log_at % VHDX_MIB == 0 &&
-              take(taken, v->file_bytes, h->log_at, h->log_bytes) &&
-              take(taken, v->file_bytes, v->d.bat_at, v->d.bat_bytes) &&
-              take(taken, v->file_bytes, v->d.metadata_at, v->d.metadata_bytes);
-    int r = check_entries(v, taken, step, count, &ok);
-    if (r < 0)
-        return error_set(err, r, "%s cannot be read: %s", v->file->name, strerror(-r));
-    if (!ok)
-        return error_set(err, -EBADMSG,
-                         "%s is a damaged VHDX: parts of it overlap or lie outside the file; "
-                         "restore it from a copy, or use it read-only to rescue what is left",
-                         v->file->name);
-    return 0;
 }

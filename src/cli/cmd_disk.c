@@ -15,17 +15,17 @@ const struct disk_verb disk_verbs[] = {
      "\n"
      "  --fixed              all of its room now, not as it is needed\n"
      "  --parent FILE        a differencing disk: what it does not have is read from FILE\n"
-     "  --vhdx               a VHDX, dynamic or with --fixed, up to 64T\n"
+     "  --vhdx               a VHDX, dynamic, with --fixed or with --parent, up to 64T\n"
      "  --raw                without any format\n"
      "  --linked DEVICE      stands for a whole disk of the host\n"
-     "  --block SIZE         size of the blocks it grows by (2M; VHDX: 32M)\n",
+     "  --block SIZE         size of the blocks it grows by (2M; VHDX: 32M, with a parent 2M)\n",
      disk_create},
     {"info", "[--json] [--parents FOLDER] FILE",
      "Says what a disk is, with its chain of parents.\n", disk_info},
     {"map", "[--json] [--parents FOLDER] FILE", "Lists where each part of a disk lies.\n",
      disk_map},
     {"check", "[--repair] FILE",
-     "Checks the structures of a VHD. Status 1: something is wrong.\n"
+     "Checks the structures of a VHD or VHDX. Status 1: something is wrong.\n"
      "\n"
      "  --repair             mend what can be mended\n",
      disk_check},

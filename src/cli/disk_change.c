@@ -7,7 +7,8 @@
 #include <string.h>
 
 #include "base/size.h"
-#include "block/vhd_tools.h"
+#include "block/chain.h"
+#include "block/image.h"
 #include "cli/disk.h"
 
 static int resize_raw(struct blk_file *file, uint64_t size_bytes, bool shrink, struct error *err)
@@ -24,35 +25,46 @@ static int resize_raw(struct blk_file *file, uint64_t size_bytes, bool shrink, s
                  : 0;
 }
 
-/* Its size now, by whatever format it has; raw files are resized here. */
-static int resize(const char *path, const char *text, bool shrink, struct error *err)
+/* A raw image, or another one that has a size of its own. */
+static int resize_other(const char *path, uint64_t size_bytes, bool more, bool shrink,
+                        struct error *err)
 {
     struct blk_file *file;
-    struct vhd_footer footer;
     const char *format = NULL;
-    uint64_t at, size, now;
+    uint64_t now = 0;
+    int r = file_open(path, false, &file, err);
+    if (r < 0)
+        return r;
+    r = chain_format(file, &format, err);
+    if (r > 0)
+        r = error_set(err, -EMEDIUMTYPE, "%s is a %s image, which cannot be resized", path, format);
+    if (r == 0 && file->host_disk)
+        r = error_set(err, -EINVAL, "%s is a disk of the host and keeps its size", path);
+    if (r == 0)
+        r = file->ops->size(file, &now);
+    if (r == 0)
+        r = resize_raw(file, size_bytes + (more ? now : 0), shrink, err);
+    file_close(file);
+    return r;
+}
+
+static int resize(const char *path, const char *text, bool shrink, struct error *err)
+{
+    const struct image_format *format;
+    struct image_facts facts;
+    uint64_t size;
     bool more = *text == '+';
     if (size_parse(text + more, &size) < 0)
         return error_set(err, -EINVAL, "'%s' is not a size; give a number, with K, M, G or T",
                          text);
-    int r = file_open(path, false, &file, err);
-    if (r < 0)
-        return r;
-    r = vhd_probe(file, &footer, &at, err);
-    bool vhd = r > 0;
+    int r = image_format_of(path, &format, err);
+    if (r == -EMEDIUMTYPE)
+        return resize_other(path, size, more, shrink, err);
     if (r == 0)
-        r = chain_format(file, &format, err);
-    if (r > 0 && !vhd)
-        r = error_set(err, -EMEDIUMTYPE, "%s is a %s image, which cannot be resized", path, format);
-    now = footer.current_size_bytes;
+        r = format->look(path, &facts, err);
     if (r == 0)
-        r = file->ops->size(file, &now);
-    if (r >= 0 && more)
-        size += now;
-    if (r >= 0 && !vhd)
-        r = resize_raw(file, size, shrink, err);
-    file_close(file);
-    return r < 0 || !vhd ? r : vhd_resize(path, size, shrink, err);
+        r = format->resize(path, size + (more ? facts.size_bytes : 0), shrink, err);
+    return r;
 }
 
 int disk_resize(int argc, char **argv)
@@ -99,12 +111,12 @@ static int long_work(int argc, char **argv, const char *what,
 
 int disk_compact(int argc, char **argv)
 {
-    return long_work(argc, argv, "compacting", vhd_compact);
+    return long_work(argc, argv, "compacting", image_compact);
 }
 
 int disk_merge(int argc, char **argv)
 {
-    return long_work(argc, argv, "merging", vhd_merge);
+    return long_work(argc, argv, "merging", image_merge);
 }
 
 int disk_reparent(int argc, char **argv)
@@ -120,6 +132,9 @@ int disk_reparent(int argc, char **argv)
     }
     if (optind + 2 != argc)
         return disk_usage("reparent", "give the image and its parent");
-    int r = vhd_reparent(argv[optind], argv[optind + 1], force, &err);
+    const struct image_format *format;
+    int r = image_format_of(argv[optind], &format, &err);
+    if (r == 0)
+        r = format->reparent(argv[optind], argv[optind + 1], force, &err);
     return r < 0 ? disk_error("reparent", r, &err) : CLI_OK;
 }

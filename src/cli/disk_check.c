@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/size.h"
-#include "block/vhd_tools.h"
+#include "block/image.h"
 #include "cli/disk.h"
 
 static void say(void *ctx, const char *text)
@@ -17,7 +17,7 @@ static void say(void *ctx, const char *text)
 int disk_check(int argc, char **argv)
 {
     static const struct option options[] = {{"repair", no_argument, NULL, 'r'}, {0}};
-    struct vhd_verdict verdict;
+    struct image_verdict verdict;
     struct error err = {""};
     char size[32];
     bool repair = false;
@@ -29,7 +29,7 @@ int disk_check(int argc, char **argv)
     }
     if (optind + 1 != argc)
         return disk_usage("check", "give one image");
-    int r = vhd_verify(argv[optind], repair, say, argv[optind], &verdict, &err);
+    int r = image_verify(argv[optind], repair, say, argv[optind], &verdict, &err);
     if (r < 0)
         return disk_error("check", r, &err);
     if (verdict.blocks)

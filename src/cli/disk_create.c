@@ -104,8 +104,10 @@ int disk_create(int argc, char **argv)
         return status;
     if (linked)
         return create_linked(linked, argc - optind, argv + optind);
-    if (what.parent_path && (raw || vhdx || what.kind == VHD_FIXED))
-        return disk_usage("create", "only a dynamic VHD can have a parent");
+    if (raw && vhdx)
+        return disk_usage("create", "--raw and --vhdx exclude each other");
+    if (what.parent_path && (raw || what.kind == VHD_FIXED))
+        return disk_usage("create", "a raw or fixed disk has no parent");
     if (optind >= argc)
         return disk_usage("create", "the name of the new file is missing");
     if (optind + 1 >= argc && !what.parent_path)
@@ -123,7 +125,8 @@ int disk_create(int argc, char **argv)
         what.kind = VHD_DIFFERENCING;
     struct vhdx_new newer = {.fixed = what.kind == VHD_FIXED,
                              .size_bytes = what.size_bytes,
-                             .block_bytes = what.block_bytes};
+                             .block_bytes = what.block_bytes,
+                             .parent_path = what.parent_path};
     int r = raw    ? create_raw(argv[optind], what.size_bytes, &err)
             : vhdx ? vhdx_create(argv[optind], &newer, &err)
                    : vhd_create(argv[optind], &what, &err);

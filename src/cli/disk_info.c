@@ -12,7 +12,9 @@
 #include <time.h>
 
 #include "base/size.h"
+#include "block/image.h"
 #include "block/vhd_edit.h"
+#include "block/vhdx.h"
 #include "cli/disk.h"
 
 struct request {
@@ -88,6 +90,14 @@ static void add_footer(json_t *o, const struct vhd_footer *f)
     add(o, "saved-state", json_boolean(f->saved_state));
 }
 
+static void add_paths(json_t *o, const struct parent_paths *paths)
+{
+    json_t *list = json_array();
+    for (unsigned i = 0; i < paths->count; i++)
+        json_array_append_new(list, json_string(paths->path[i]));
+    add(o, "parent-paths", list);
+}
+
 static void add_header(json_t *o, struct vhd_image *image)
 {
     AUTO(parent_paths_done) struct parent_paths paths = {.count = 0};
@@ -96,11 +106,43 @@ static void add_header(json_t *o, struct vhd_image *image)
     if (image->footer.type != VHD_DIFFERENCING)
         return;
     add(o, "parent-id", id_text(image->header.parent_id));
-    json_t *list = json_array();
-    if (folder && vhd_parent_paths(image->file, &image->header, folder, &paths, NULL) == 0)
-        for (unsigned i = 0; i < paths.count; i++)
-            json_array_append_new(list, json_string(paths.path[i]));
-    add(o, "parent-paths", list);
+    if (folder)
+        (void)vhd_parent_paths(image->file, &image->header, folder, &paths, NULL);
+    add_paths(o, &paths);
+}
+
+/* What the structures of a VHD say; of something else, nothing. */
+static void add_vhd(json_t *o, const char *path)
+{
+    AUTO(vhd_image_close) struct vhd_image image = {0};
+    if (vhd_image_open(path, true, &image, NULL) < 0)
+        return;
+    add_footer(o, &image.footer);
+    if (image.footer.type != VHD_FIXED)
+        add_header(o, &image);
+}
+
+static void add_vhdx(json_t *o, const char *path)
+{
+    struct vhdx_parent parent = {.wanted = false};
+    struct vhdx_header header;
+    struct vhdx_disk disk;
+    struct blk_file *file;
+    AUTO_FREE char *folder = folder_of(path);
+    if (vhdx_look(path, &header, &disk, NULL) < 0)
+        return;
+    add_size(o, "block-size", disk.block_bytes);
+    add_size(o, "sector-size", disk.sector_bytes);
+    add(o, "unique-id", id_text(disk.page83));
+    add(o, "contents-id", id_text(header.data_write_id));
+    if (!disk.has_parent || !folder || file_open(path, true, &file, NULL) < 0)
+        return;
+    if (vhdx_find_parent(file, folder, &parent, NULL) == 0) {
+        add(o, "parent-id", id_text(parent.id));
+        add_paths(o, &parent.paths);
+        parent_paths_done(&parent.paths);
+    }
+    file_close(file);
 }
 
 /* Where the disk's own data is, and how much of it there is. */
@@ -127,41 +169,48 @@ static void add_chain(json_t *o, struct blk *blk)
     add(o, "chain", list);
 }
 
+/* The format as the opener calls it, of a disk that could not be opened. */
+static json_t *format_text(const struct image_format *format, const struct image_facts *facts)
+{
+    static const char *const kinds[] = {"fixed", "dynamic", "differencing"};
+    bool vhd = !strcmp(format->name, "VHD");
+    return json_sprintf("%s-%s", vhd ? "vhd" : "vhdx", kinds[facts->kind]);
+}
+
 static int describe(const struct request *request, json_t *o, struct error *err)
 {
     struct blk_options options = {.readonly = true, .parent_folders = request->folders.folder};
-    struct vhd_image image = {0};
+    const struct image_format *format;
+    struct image_facts facts;
+    const char *path = request->path;
     struct blk *blk = NULL;
-    struct error why = {""};
     struct stat st;
-    int vhd = vhd_image_open(request->path, true, &image, &why);
-    if (vhd < 0 && vhd != -EMEDIUMTYPE) {
-        *err = why;
-        return vhd;
-    }
-    add(o, "file", json_string(request->path));
-    int r = blk_open_with(request->path, &options, &blk, err);
-    if (r < 0 && vhd < 0)
+    int known = image_format_of(path, &format, err);
+    if (known == 0)
+        known = format->look(path, &facts, err);
+    if (known < 0 && known != -EMEDIUMTYPE)
+        return known;
+    int r = blk_open_with(path, &options, &blk, err);
+    if (r < 0 && known < 0)
         return r;
-    add(o, "format", json_string(blk ? blk->ops->format : "vhd-differencing"));
-    add_size(o, "size", blk ? blk->size_bytes : image.footer.current_size_bytes);
-    if (stat(request->path, &st) == 0) {
+    add(o, "file", json_string(path));
+    add(o, "format", blk ? json_string(blk->ops->format) : format_text(format, &facts));
+    add_size(o, "size", blk ? blk->size_bytes : facts.size_bytes);
+    if (stat(path, &st) == 0) {
         add_size(o, "file-size", (uint64_t)st.st_size);
         add_size(o, "on-host", (uint64_t)st.st_blocks * 512);
     }
     if (blk)
         r = add_allocated(o, blk);
-    if (vhd == 0) {
-        add_footer(o, &image.footer);
-        if (image.footer.type != VHD_FIXED)
-            add_header(o, &image);
+    if (known == 0) {
+        add_vhd(o, path);
+        add_vhdx(o, path);
     }
     if (blk)
         add_chain(o, blk);
     else
         add(o, "problem", json_string(err->text));
     blk_close(blk);
-    vhd_image_close(&image);
     return 0;
 }
 

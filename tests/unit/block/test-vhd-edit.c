@@ -213,7 +213,7 @@ static void not_said(void *ctx, const char *text)
 
 static void is_sound(const char *name)
 {
-    struct vhd_verdict verdict;
+    struct image_verdict verdict;
     struct error err;
     assert_int_equal(vhd_verify(in_folder(name), false, not_said, NULL, &verdict, &err), 0);
     assert_int_equal(verdict.problems, 0);
@@ -233,11 +233,11 @@ static void merge(void **ctx)
     scribble("child.vhd", 2);
     make("grandchild.vhd", "child.vhd", 512 << 10);
     scribble("grandchild.vhd", 3);
-    assert_int_equal(vhd_merge(in_folder("base.vhd"), NULL, NULL, &err), -EINVAL);
-    assert_int_equal(vhd_merge(in_folder("grandchild.vhd"), NULL, NULL, &err), 0);
+    assert_int_equal(image_merge(in_folder("base.vhd"), NULL, NULL, &err), -EINVAL);
+    assert_int_equal(image_merge(in_folder("grandchild.vhd"), NULL, NULL, &err), 0);
     assert_int_equal(access(in_folder("grandchild.vhd"), F_OK), -1);
     compare("child.vhd", DISK_BYTES);
-    assert_int_equal(vhd_merge(in_folder("child.vhd"), NULL, NULL, &err), 0);
+    assert_int_equal(image_merge(in_folder("child.vhd"), NULL, NULL, &err), 0);
     compare("base.vhd", DISK_BYTES);
     is_sound("base.vhd");
     /* The other child has not seen this base: it is not opened upon it. */
@@ -263,7 +263,7 @@ static void merge_larger(void **ctx)
     memset(model + DISK_BYTES + 12345, 9, 77777);
     assert_int_equal(blk_pwrite(blk, model + DISK_BYTES + 12345, 77777, DISK_BYTES + 12345), 0);
     blk_close(blk);
-    assert_int_equal(vhd_merge(in_folder("child.vhd"), NULL, NULL, &err), 0);
+    assert_int_equal(image_merge(in_folder("child.vhd"), NULL, NULL, &err), 0);
     compare("base.vhd", DISK_BYTES * 2);
 }
 
@@ -300,14 +300,14 @@ static void compact(void **ctx)
     assert_int_equal(blk_pwrite(blk, model + (7 << 20), 1 << 20, 7 << 20), 0);
     blk_close(blk);
     uint64_t before = file_bytes("base.vhd");
-    assert_int_equal(vhd_compact(in_folder("base.vhd"), NULL, &half, &err), -ECANCELED);
+    assert_int_equal(image_compact(in_folder("base.vhd"), NULL, &half, &err), -ECANCELED);
     assert_int_equal(file_bytes("base.vhd"), before);
-    assert_int_equal(vhd_compact(in_folder("base.vhd"), NULL, NULL, &err), 0);
+    assert_int_equal(image_compact(in_folder("base.vhd"), NULL, NULL, &err), 0);
     assert_true(file_bytes("base.vhd") < before / 2);
     is_sound("base.vhd");
     compare("child.vhd", DISK_BYTES); /* its parent is still its parent */
     before = file_bytes("child.vhd");
-    assert_int_equal(vhd_compact(in_folder("child.vhd"), NULL, NULL, &err), 0);
+    assert_int_equal(image_compact(in_folder("child.vhd"), NULL, NULL, &err), 0);
     assert_true(file_bytes("child.vhd") <= before);
     compare("child.vhd", DISK_BYTES);
     is_sound("child.vhd");
@@ -330,7 +330,7 @@ static void resize(void **ctx)
     assert_int_equal(vhd_resize(in_folder("a.vhd"), DISK_BYTES, false, &err), 0);
     memset(model + (5 << 20), 0, DISK_BYTES - (5 << 20));
     compare("a.vhd", DISK_BYTES);
-    assert_int_equal(vhd_compact(in_folder("a.vhd"), NULL, NULL, &err), 0);
+    assert_int_equal(image_compact(in_folder("a.vhd"), NULL, NULL, &err), 0);
     compare("a.vhd", DISK_BYTES);
     is_sound("a.vhd");
 }
@@ -353,7 +353,7 @@ static void poke(const char *name, const void *bytes, size_t len, long at, int w
 static void repair(void **ctx)
 {
     (void)ctx;
-    struct vhd_verdict verdict;
+    struct image_verdict verdict;
     struct error err;
     uint8_t junk[512] = {1, 2, 3}, entry[4];
     static const struct {
