@@ -41,6 +41,42 @@ static bool in_order(const struct vhd *vhd)
 }
 
 /*
+ * And most others have them at equal distances, in some order: no two in one place is enough then.
+ * What lies beyond the limit is wrong already. With a bit for each place, and no division
+ * (Lemire et al., "Faster remainder by direct computation", 2019, 3.1), a million blocks in any
+ * order take a few milliseconds.
+ */
+static int at_equal_distances(const struct vhd *vhd, uint64_t limit, uint32_t distance,
+                              bool *ret_ok)
+{
+    uint64_t inverse = UINT64_MAX / distance + 1, places = limit / VHD_SECTOR_BYTES / distance + 1;
+    uint32_t n = 0, rest = 0;
+    bool ok = true;
+    *ret_ok = false;
+    if (places > PLACES_MAX * vhd->block_count + 1024)
+        return 0;
+    uint8_t *taken = calloc(places / 8 + 1, 1);
+    if (!taken)
+        return -ENOMEM;
+    while (n < vhd->block_count && vhd->table[n] == VHD_BAT_UNUSED)
+        n++;
+    if (n < vhd->block_count)
+        rest = vhd->table[n] % distance;
+    for (; n < vhd->block_count && ok; n++) {
+        uint32_t at = vhd->table[n];
+        uint64_t place = (uint64_t)((unsigned __int128)at * inverse >> 64);
+        if (at == VHD_BAT_UNUSED || place >= places)
+            continue;
+        uint8_t bit = (uint8_t)(1u << place % 8);
+        ok = at - place * distance == rest && !(taken[place / 8] & bit);
+        taken[place / 8] |= bit;
+    }
+    free(taken);
+    *ret_ok = ok;
+    return 0;
+}
+
+/*
  * True when no two blocks share a sector. The file is cut into places as long as a block: two that
  * begin in the same one overlap, and others only if their places are next to each other. The last
  * block of the disk may be shorter, for some writers cut it off where the disk ends. Blocks that
@@ -52,6 +88,13 @@ static int check_overlap(const struct vhd *vhd, uint64_t limit, bool *ret_ok)
     uint32_t stride = vhd->bitmap_bytes / VHD_SECTOR_BYTES + whole;
     uint64_t places = limit / VHD_SECTOR_BYTES / stride + 2;
     *ret_ok = in_order(vhd);
+    /* One behind the other, or with their data on 4 KiB boundaries. */
+    const uint32_t distances[] = {stride, (uint32_t)align_up(stride, 8)};
+    for (unsigned i = 0; i < ARRAY_LEN(distances) && !*ret_ok; i++) {
+        int r = at_equal_distances(vhd, limit, distances[i], ret_ok);
+        if (r < 0)
+            return r;
+    }
     if (*ret_ok)
         return 0;
     /* A file of little but gaps is not one that any program makes. */
@@ -86,10 +129,13 @@ static bool check_inside(struct vhd *vhd, const struct extent *taken, unsigned t
                          uint64_t limit)
 {
     bool ok = true;
+    uint64_t clear = 0, whole = vhd->bitmap_bytes + (uint64_t)vhd->block_bytes;
+    for (unsigned i = 0; i < taken_count; i++)
+        clear = MAX(clear, taken[i].at + taken[i].len_bytes);
     for (uint32_t n = 0; n < vhd->block_count; n++) {
-        if (vhd->table[n] == VHD_BAT_UNUSED)
-            continue;
         uint64_t at = vhd_bitmap_offset(vhd, n);
+        if (vhd->table[n] == VHD_BAT_UNUSED || (at >= clear && at + whole <= limit))
+            continue;
         uint64_t end =
             vhd_data_offset(vhd, n) + (uint64_t)vhd_block_sectors(vhd, n) * VHD_SECTOR_BYTES;
         bool good = end <= limit;

@@ -261,6 +261,47 @@ static void fixed(void **ctx)
     drop(f);
 }
 
+/*
+ * Blocks in any order, at equal distances (one behind the other, or on 4 KiB boundaries) or not: a
+ * disk of which two share a sector, and no other, is refused. Each way of finding that out agrees
+ * with looking at all pairs.
+ */
+static void overlaps(void **ctx)
+{
+    enum { BLOCKS = 12, LENGTH = 1 + 8 }; /* sectors: bitmap, data */
+    static const uint32_t distances[] = {LENGTH, 16, 10};
+    unsigned refused = 0;
+    uint64_t seed = 3;
+    (void)ctx;
+    for (unsigned round = 0; round < 600; round++) {
+        struct fake_file *f = fake_new(1 << 20);
+        uint32_t table[BLOCKS], first = 8 + round % 9, distance = distances[round % 3];
+        bool apart = true;
+        struct blk *blk;
+        struct error err;
+        fake_make_dynamic(f, BLOCKS * 4096, 4096);
+        for (unsigned i = 0; i < BLOCKS; i++) {
+            bool unused = next(&seed) % 8 == 0, shifted = next(&seed) % 40 == 0;
+            table[i] = first + distance * (uint32_t)(next(&seed) % 110) + shifted;
+            if (unused)
+                table[i] = VHD_BAT_UNUSED;
+            for (unsigned k = 0; k < i && !unused; k++)
+                apart &= table[k] == VHD_BAT_UNUSED || table[i] >= table[k] + LENGTH ||
+                         table[k] >= table[i] + LENGTH;
+            be32_put(f->now + 1536 + 4 * i, table[i]);
+        }
+        memcpy(f->now + (1 << 20) - 512, f->now, 512); /* the footer behind all of them */
+        f->now_bytes = 1 << 20;
+        int r = try_open(f, false, &blk, &err);
+        assert_int_equal(r, apart ? 0 : -EBADMSG);
+        refused += !apart;
+        if (r == 0)
+            blk_close(blk);
+        drop(f);
+    }
+    assert_in_range(refused, 100, 500);
+}
+
 /* What a hostile or broken file may claim. */
 static void hostile(void **ctx)
 {
@@ -524,10 +565,9 @@ int main(void)
     if (!freopen("/dev/null", "w", stderr)) /* warnings about the images that we break */
         return 1;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(geometry),    cmocka_unit_test(property),
-        cmocka_unit_test(stale_bytes), cmocka_unit_test(footers),
-        cmocka_unit_test(fixed),       cmocka_unit_test(hostile),
-        cmocka_unit_test(with_qemu),   cmocka_unit_test(create_refused),
+        cmocka_unit_test(geometry), cmocka_unit_test(property),  cmocka_unit_test(stale_bytes),
+        cmocka_unit_test(footers),  cmocka_unit_test(fixed),     cmocka_unit_test(overlaps),
+        cmocka_unit_test(hostile),  cmocka_unit_test(with_qemu), cmocka_unit_test(create_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
