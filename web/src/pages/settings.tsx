@@ -111,7 +111,7 @@ export function SettingsForm({ machine }: { machine: Machine }) {
           {disks.map((disk, i) => (
             <div class="disk-row">
               <FileField label={t('settings.disk', { number: i + 1 })} kind="disk" value={disk.file} onChange={(file) => setDisk(i, { file })} error={wrong(`/disk/${i}`)} />
-              <Select label={t('machine.bus')} value={disk.bus ?? 'ide'} onChange={(bus) => setDisk(i, { bus })} options={[{ value: 'virtio', label: 'virtio' }, { value: 'ide', label: 'IDE' }]} />
+              <Select label={t('machine.bus')} value={disk.bus ?? 'ide'} onChange={(bus) => setDisk(i, { bus })} options={[{ value: 'virtio', label: 'virtio' }, { value: 'ide', label: 'IDE' }, { value: 'sata', label: 'SATA' }, { value: 'scsi', label: 'SCSI' }]} />
               <Checkbox label={t('machine.readonly')} checked={disk.readonly ?? false} onChange={(readonly) => setDisk(i, { readonly })} />
               <Button icon="trash" label={t('settings.remove-disk')} iconOnly kind="quiet" onClick={() => set('disk', disks.filter((_, n) => n !== i))} />
             </div>
