@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "block/chain.h"
+#include "block/part.h"
 #include "block/vhd_tools.h"
 #include "block/vhdx_edit.h"
 
@@ -268,9 +269,7 @@ int image_compact(const char *path, const char *const *parent_folders,
     const struct image_format *format;
     struct image_facts facts;
     struct blk *from;
-    char part[4096];
-    if (snprintf(part, sizeof(part), "%s.%d.part", path, getpid()) >= (int)sizeof(part))
-        return error_set(err, -ENAMETOOLONG, "%s: the name is too long", path);
+    char part[PART_NAME_BYTES];
     int r = image_format_of(path, &format, err);
     /* Read-only, but shared: nobody can write to it from here on. */
     if (r == 0)
@@ -281,6 +280,8 @@ int image_compact(const char *path, const char *const *parent_folders,
     if (r == 0 && facts.kind == IMAGE_FIXED)
         r = error_set(err, -EINVAL,
                       "%s is a fixed disk and keeps its size; convert it to a dynamic one", path);
+    if (r == 0)
+        r = part_begin(path, part, err);
     if (r == 0)
         r = format->create_like(part, path, err);
     if (r == 0) {

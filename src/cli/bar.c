@@ -18,6 +18,8 @@ static void stop(int sig)
 static bool bar_step(void *ctx, uint64_t done, uint64_t total)
 {
     struct bar *bar = ctx;
+    if (stopped)
+        return false;
     int percent = total ? (int)(done * 100.0 / (double)total) : 100;
     if (bar->shown && percent != bar->percent) {
         char cells[CELLS + 1];
@@ -55,6 +57,9 @@ void bar_begin(struct bar *bar, const char *what)
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGHUP, &action, NULL);
+    /* From here on it can be stopped. */
+    if (bar->progress_fd >= 0 && !bar->shown)
+        bar_step(bar, 0, 1);
 }
 
 void bar_end(struct bar *bar)

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "base/size.h"
+#include "block/part.h"
 #include "block/vhd.h"
 #include "block/vhdx.h"
 #include "cli/disk.h"
@@ -165,28 +166,41 @@ static int open_target(const char *part, struct blk **ret_blk, struct error *err
 }
 
 /* All of it into a file of another name, which is given the right one at the end. */
-static int convert(const struct conversion *c, const char *part, struct error *err)
+static int build(const struct conversion *c, struct blk *from, const char *part,
+                 const struct progress *progress, struct error *err)
+{
+    struct blk *to = NULL;
+    int r = make_target(c, part, from->size_bytes, err);
+    if (r < 0)
+        return r;
+    r = open_target(part, &to, err);
+    if (r == 0)
+        r = copy_disk(from, to, NULL, progress, err);
+    blk_close(to);
+    if (r == 0)
+        r = file_settle(part, err);
+    if (r == 0 && renameat2(AT_FDCWD, part, AT_FDCWD, c->to, RENAME_NOREPLACE) < 0)
+        r = error_set(err, -errno, "%s cannot be put in place: %s", c->to, strerror(errno));
+    if (r < 0)
+        unlink(part);
+    return r;
+}
+
+static int convert(const struct conversion *c, struct error *err)
 {
     struct blk_options options = {.readonly = true, .parent_folders = c->folders.folder};
-    struct blk *from = NULL, *to = NULL;
+    char part[PART_NAME_BYTES];
+    struct blk *from = NULL;
     struct bar bar;
     int r = blk_open_with(c->from, &options, &from, err);
     if (r < 0)
         return r;
-    r = make_target(c, part, from->size_bytes, err);
+    r = part_begin(c->to, part, err);
     if (r == 0) {
-        r = open_target(part, &to, err);
+        /* From before there is a file until there is none: a signal must not leave it behind. */
         bar_begin(&bar, "converting");
-        if (r == 0)
-            r = copy_disk(from, to, NULL, &bar.progress, err);
+        r = build(c, from, part, &bar.progress, err);
         bar_end(&bar);
-        blk_close(to);
-        if (r == 0)
-            r = file_settle(part, err);
-        if (r == 0 && renameat2(AT_FDCWD, part, AT_FDCWD, c->to, RENAME_NOREPLACE) < 0)
-            r = error_set(err, -errno, "%s cannot be put in place: %s", c->to, strerror(errno));
-        if (r < 0)
-            unlink(part);
     }
     blk_close(from);
     return r;
@@ -219,7 +233,6 @@ int disk_convert(int argc, char **argv)
                                             {0}};
     struct conversion c = {.what = {.kind = VHD_DYNAMIC}};
     struct error err = {""};
-    char part[4096];
     int opt, status = CLI_OK;
     while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1 && status == CLI_OK) {
         if (opt == 't')
@@ -243,8 +256,6 @@ int disk_convert(int argc, char **argv)
     c.to = argv[optind + 1];
     if (access(c.to, F_OK) == 0)
         return disk_usage("convert", "%s exists already; remove it or choose another name", c.to);
-    if (snprintf(part, sizeof(part), "%s.%d.part", c.to, getpid()) >= (int)sizeof(part))
-        return disk_usage("convert", "%s: the name is too long", c.to);
-    int r = convert(&c, part, &err);
+    int r = convert(&c, &err);
     return r < 0 ? disk_error("convert", r, &err) : CLI_OK;
 }
