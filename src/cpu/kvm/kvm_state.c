@@ -227,10 +227,14 @@ static int sregs_get(int fd, struct x86_state *state)
     return 0;
 }
 
+/*
+ * Processors before XSAVE (Nehalem, Westmere) have no XCR0: KVM lists none, and takes and gives the
+ * FXSAVE part of the area.
+ */
 static int xsave_set(int fd, const struct x86_state *state)
 {
     struct kvm_xsave xsave;
-    struct kvm_xcrs xcrs = {.nr_xcrs = 1, .xcrs[0] = {.xcr = 0, .value = state->xcr0}};
+    struct kvm_xcrs xcrs;
     uint64_t present;
     int r;
 
@@ -240,8 +244,11 @@ static int xsave_set(int fd, const struct x86_state *state)
     present &= XSTATE_KEPT;
     memcpy((uint8_t *)xsave.region + XSTATE_BV, &present, sizeof(present));
     memset((uint8_t *)xsave.region + XSTATE_BV + 8, 0, 56);
-    r = kvm_ioctl(fd, KVM_SET_XSAVE, &xsave);
-    return r < 0 ? r : kvm_ioctl(fd, KVM_SET_XCRS, &xcrs);
+    if ((r = kvm_ioctl(fd, KVM_SET_XSAVE, &xsave)) < 0 ||
+        (r = kvm_ioctl(fd, KVM_GET_XCRS, &xcrs)) < 0 || xcrs.nr_xcrs == 0)
+        return r;
+    xcrs = (struct kvm_xcrs){.nr_xcrs = 1, .xcrs[0] = {.xcr = 0, .value = state->xcr0}};
+    return kvm_ioctl(fd, KVM_SET_XCRS, &xcrs);
 }
 
 static int xsave_get(int fd, struct x86_state *state)
@@ -253,6 +260,7 @@ static int xsave_get(int fd, struct x86_state *state)
     if (r < 0 || (r = kvm_ioctl(fd, KVM_GET_XCRS, &xcrs)) < 0)
         return r;
     memcpy(state->xsave, xsave.region, X86_XSAVE_BYTES);
+    state->xcr0 = 1; /* x87 */
     for (unsigned i = 0; i < MIN(xcrs.nr_xcrs, (__u32)KVM_MAX_XCRS); i++)
         if (xcrs.xcrs[i].xcr == 0)
             state->xcr0 = xcrs.xcrs[i].value;
