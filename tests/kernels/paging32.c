@@ -254,11 +254,19 @@ static void pae(void)
     pae_map(0);
     TRY("movl $1f, %%eax; jmp *%0; 1:", : : "r"(window) : "eax");
     CHECK_TRAP(VEC_PF, ERR_I);
-    /* The four pointers are loaded with CR3; reserved bits in one are #GP there. */
+    /*
+     * The four pointers are loaded with CR3; reserved bits in one are #GP there. AMD's processors
+     * with nested paging read a pointer when they need it (APM vol. 2, 15.25.10).
+     */
     saved = pae_pointers[3];
     pae_pointers[3] = saved | 2;
     TRY("movl %%cr3, %%eax; movl %%eax, %%cr3", : : : "eax");
-    CHECK_TRAP(VEC_GP, 0);
+    if (is_kvm() && is_amd() && last_trap.vector == VEC_NONE) {
+        TRY("movb 0xfec00000, %%al", : : : "eax");
+        CHECK_TRAP(VEC_PF, ERR_P | ERR_RSVD);
+    } else {
+        CHECK_TRAP(VEC_GP, 0);
+    }
     pae_pointers[3] = 0;
     TRY("movl %%cr3, %%eax; movl %%eax, %%cr3", : : : "eax");
     CHECK_NO_TRAP();

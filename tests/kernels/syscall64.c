@@ -73,13 +73,6 @@ static void syscalls(void)
     wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SCE);
 }
 
-static bool is_amd(void)
-{
-    uint32_t r[4];
-    cpuid(0, 0, r);
-    return r[1] == 0x68747541; /* "Auth" of AuthenticAMD */
-}
-
 /* Entered by SYSCALL of 32-bit code: record, and go back with SYSRET. */
 static void __attribute__((naked)) compat_entry(void)
 {

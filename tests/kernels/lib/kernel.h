@@ -343,4 +343,19 @@ static inline bool has_cpuid_bit(uint32_t leaf, unsigned reg, unsigned bit)
     return r[reg] >> bit & 1;
 }
 
+static inline bool is_amd(void)
+{
+    uint32_t r[4];
+    cpuid(0, 0, r);
+    return r[1] == 0x68747541; /* "Auth" of AuthenticAMD */
+}
+
+/* Run by Linux' KVM, with what it does not do as the processor would? cpuid.rst. */
+static inline bool is_kvm(void)
+{
+    uint32_t r[4];
+    cpuid(0x40000000, 0, r);
+    return r[1] == 0x4b4d564b && r[2] == 0x564b4d56 && r[3] == 0x4d; /* KVMKVMKVM */
+}
+
 #endif
