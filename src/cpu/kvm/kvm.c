@@ -195,6 +195,7 @@ static int kvm_vcpu_new(struct engine *engine, unsigned index, struct vcpu **ret
 {
     struct kvm_engine *ke = CONTAINER_OF(engine, struct kvm_engine, engine);
     struct kvm_vcpu *kv = calloc(1, sizeof(*kv));
+    struct kvm_enable_cap enforce = {.cap = KVM_CAP_ENFORCE_PV_FEATURE_CPUID, .args = {1}};
     struct x86_state state;
     void *run;
     int r;
@@ -215,6 +216,8 @@ static int kvm_vcpu_new(struct engine *engine, unsigned index, struct vcpu **ret
         goto fail;
     }
     kv->run = run;
+    /* What CPUID does not name the guest does not get; before Linux 5.10 it does. */
+    kvm_ioctl(kv->fd, KVM_ENABLE_CAP, &enforce);
     r = kvm_cpuid_set(ke, kv->fd, index, err);
     if (r < 0)
         goto fail;

@@ -4,11 +4,13 @@
  * carry. SDM vol. 2A, CPUID; KVM api.rst 4.46 (KVM_GET_SUPPORTED_CPUID) and cpuid.rst.
  *
  * Taken out: extended state beyond AVX (struct x86_state has no room for it) and all features
- * that live in it, nested virtualisation, SMM-dependent and tracing leaves, and the host's
- * topology, which is replaced with one package of single-thread cores.
+ * that live in it, nested virtualisation, SMM-dependent and tracing leaves, what KVM offers to
+ * guests that know it (docs/decisions/0011-kvm-paravirtual.md), and the host's topology, which is
+ * replaced with one package of single-thread cores.
  */
 #include "cpu/kvm/kvm_internal.h"
 
+#include <asm/kvm_para.h>
 #include <errno.h>
 #include <string.h>
 
@@ -50,6 +52,8 @@ static const struct mask masks[] = {
     {.leaf = 0xd, .subleaf = 0, .eax = ~XCR0_KEPT, .edx = ~0u},
     /* XSAVES and XFD need supervisor state */
     {.leaf = 0xd, .subleaf = 1, .eax = BIT(3) | BIT(4), .ecx = ~0u, .edx = ~0u},
+    /* All but NOP_IO_DELAY, CLOCKSOURCE2 and CLOCKSOURCE_STABLE; all hints */
+    {.leaf = KVM_CPUID_FEATURES, .eax = ~(BIT(1) | BIT(3) | BIT(24)), .edx = ~0u},
     /* SVM, SKINIT, WDT, IBS, LWP, TCE, NODEID, PerfCtr parts, MWAITX */
     {.leaf = 0x80000001,
      .ecx = BIT(2) | BIT(3) | BIT(10) | BIT(12) | BIT(13) | BIT(15) | BIT(17) | BIT(19) | BIT(22) |

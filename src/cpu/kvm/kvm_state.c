@@ -6,6 +6,7 @@
  */
 #include "cpu/kvm/kvm_internal.h"
 
+#include <asm/kvm_para.h>
 #include <errno.h>
 #include <string.h>
 
@@ -410,6 +411,8 @@ int kvm_vcpu_set_state(struct vcpu *vcpu, const struct x86_state *state)
         if (r < 0)
             return r;
     }
+    /* From a reset on no page is the clock's any more, into which the kernel would go on writing. */
+    msr_set(fd, MSR_KVM_SYSTEM_TIME_NEW, 0);
     return 0;
 }
 
