@@ -111,13 +111,18 @@ static int set_attributes(int tree, uint64_t set, int map)
 }
 
 /* Who may write it may also be its owner. What is only read stays as it is: its mode must do. */
-static int give(int tree, const struct stat *st, uid_t user)
+static int give(int tree, uid_t user)
 {
-    if (st->st_uid == user)
+    struct stat st;
+
+    if (fstatat(tree, "", &st, AT_EMPTY_PATH) < 0)
+        return -errno;
+    if (st.st_uid == user)
         return 0;
     return fchownat(tree, "", user, user, AT_EMPTY_PATH) < 0 ? -errno : 0;
 }
 
+/* 0 it is the user's in the machine's root; 1 it had to be given if the user may write it. */
 static int map_owner(int tree, const struct place_file *file, uint64_t set, uid_t user)
 {
     struct stat st;
@@ -132,7 +137,9 @@ static int map_owner(int tree, const struct place_file *file, uint64_t set, uid_
     if (r == 0)
         return 0;
     r = set_attributes(tree, set, -1);
-    return r < 0 || !file->write ? r : give(tree, &st, user);
+    if (r == 0 && file->write)
+        r = give(tree, user);
+    return r < 0 ? r : 1;
 }
 
 static int hold(const char *path)
@@ -206,8 +213,8 @@ static int put_devices(const int *trees, size_t count)
     return r;
 }
 
-/* Does it lie in a folder that is given, and may as much be done with it there? */
-static bool is_within(const struct place *place, const struct place_file *file)
+/* The outermost folder that it lies in and that as much may be done with; -1 there is none. */
+static int find_folder(const struct place *place, const struct place_file *file)
 {
     for (unsigned i = 0; i < place->count; i++) {
         const struct place_file *other = &place->files[i];
@@ -215,24 +222,28 @@ static bool is_within(const struct place *place, const struct place_file *file)
 
         if (!strncmp(file->path, other->path, len) && file->path[len] == '/' &&
             (other->write || !file->write))
-            return true;
+            return (int)i;
     }
-    return false;
+    return -1;
 }
 
 static int put_files(const struct place *place, const int *trees, struct error *err)
 {
+    bool given[PLACE_FILES_MAX] = {false};
+
     for (unsigned i = 0; i < place->count; i++) {
         const struct place_file *file = &place->files[i];
         uint64_t set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
-        int r;
+        int folder = find_folder(place, file), r = 0;
 
-        if (is_within(place, file))
-            continue;
-        r = map_owner(trees[i], file, file->write ? set : set | MOUNT_ATTR_RDONLY, place->user);
-
-        if (r == 0)
-            r = put(trees[i], STAGE, file->path);
+        if (folder < 0) {
+            r = map_owner(trees[i], file, file->write ? set : set | MOUNT_ATTR_RDONLY, place->user);
+            given[i] = r == 1;
+            if (r >= 0)
+                r = put(trees[i], STAGE, file->path);
+        } else if (given[folder] && file->write) {
+            r = give(trees[i], place->user); /* the folder's owner is not its files' */
+        }
         if (r < 0)
             return error_set(err, r, "%s: %s", file->path, strerror(-r));
     }
@@ -353,8 +364,8 @@ int place_reach(pid_t pid, const char *path, uid_t user, struct error *err)
     if (same_mounts(pid))
         return 0;
     r = map_owner(tree, &file, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_RDONLY, user);
-    if (r == 0 && setns(process, CLONE_NEWNS) < 0)
-        r = -errno;
+    if (r >= 0)
+        r = setns(process, CLONE_NEWNS) < 0 ? -errno : 0;
     if (r == 0)
         r = unseal();
     if (r < 0)

@@ -144,6 +144,7 @@ static int fill(struct jail *jail, struct machine *m, const char *const *args)
 {
     static const char *const files[] = {"kernel", "initrd", "cdrom", "floppy", "firmware"};
     AUTO_FREE char *group = group_of(m);
+    AUTO_FREE char *definition = files_join(m->run, "vm.json"); /* written by the server */
     char uid[16];
     int r = add_owned(jail, files_join(m->server->programs, JAIL_PROGRAM));
 
@@ -154,6 +155,8 @@ static int fill(struct jail *jail, struct machine *m, const char *const *args)
         r = add_owned(jail, strdup(uid));
     if (r == 0)
         r = add_file(jail, "--run", m->run);
+    if (r == 0)
+        r = definition ? add_file(jail, "--write", definition) : -ENOMEM;
     if (r == 0)
         r = add_file(jail, "--folder", m->folder);
     if (r == 0)
