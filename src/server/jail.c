@@ -21,6 +21,7 @@
 #define JAIL_PROGRAM "yado-jail"
 #define REACH_MS 10000
 #define CPU_PERIOD_US 100000
+#define DEVICE_BYTES 32
 /* A machine's user: a number of its own in a range that no account has (see yado-jail(8)). */
 #define UID_FIRST 0x59000000u
 #define UID_COUNT 0x00ffffffu
@@ -300,7 +301,31 @@ static int put(const char *folder, const char *name, const char *text)
     return write(fd, text, strlen(text)) < 0 ? -errno : 0;
 }
 
-/* io.max: "MAJOR:MINOR rbps=N …" of the device that a file lies on. */
+/* "MAJOR:MINOR" of the disk that a file lies on: io.max knows no partitions. */
+static int find_device(const char *file, char *text, size_t room)
+{
+    AUTO_FD int fd = -1;
+    char path[64];
+    struct stat st;
+    ssize_t n;
+
+    if (stat(file, &st) < 0)
+        return -errno;
+    snprintf(text, room, "%u:%u", major(st.st_dev), minor(st.st_dev));
+    snprintf(path, sizeof(path), "/sys/dev/block/%.31s/partition", text);
+    if (access(path, F_OK) < 0)
+        return 0;
+    snprintf(path, sizeof(path), "/sys/dev/block/%.31s/../dev", text);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    n = fd < 0 ? -1 : read(fd, text, room - 1);
+    if (n < 0)
+        return -errno;
+    text[n] = '\0';
+    text[strcspn(text, "\n")] = '\0';
+    return 0;
+}
+
+/* io.max: "MAJOR:MINOR rbps=N …". */
 static int set_io(const char *group, struct machine *m, json_t *limit)
 {
     static const char *const names[][2] = {{"read-bytes-per-second", "rbps"},
@@ -309,12 +334,12 @@ static int set_io(const char *group, struct machine *m, json_t *limit)
                                            {"writes-per-second", "wiops"}};
     AUTO_FREE char *path = machine_disk_path(m, json_string_value(json_object_get(limit, "file")));
     char text[256];
-    struct stat st;
     size_t used;
+    int r = path ? find_device(path, text, DEVICE_BYTES) : -ENOMEM;
 
-    if (!path || stat(path, &st) < 0)
-        return -errno;
-    used = (size_t)snprintf(text, sizeof(text), "%u:%u", major(st.st_dev), minor(st.st_dev));
+    if (r < 0)
+        return r;
+    used = strlen(text);
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         json_t *value = json_object_get(limit, names[i][0]);
         char number[32] = "max";
