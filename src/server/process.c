@@ -469,6 +469,7 @@ bool process_find(struct machine *m)
     m->started = json_is_object(definition) ? json_incref(definition) : json_object();
     m->started_ms = (int64_t)json_integer_value(json_object_get(started, "time"));
     if (is_locked(m)) {
+        jail_share(m); /* which systemd takes back while there is no server (yadod.service) */
         m->process = process_new(m);
         if (m->process)
             begin_connect(m->process);
