@@ -15,6 +15,7 @@
 #include "server/bus.h"
 #include "server/child.h"
 #include "server/files.h"
+#include "server/networks.h"
 #include "server/process.h"
 
 #define LOG_ROOM "jail"
@@ -145,7 +146,8 @@ static int fill(struct jail *jail, struct machine *m, const char *const *args)
 {
     static const char *const files[] = {"kernel", "initrd", "cdrom", "floppy", "firmware"};
     AUTO_FREE char *group = group_of(m);
-    AUTO_FREE char *definition = files_join(m->run, "vm.json"); /* written by the server */
+    AUTO_FREE char *definition = files_join(m->run, "vm.json"); /* the server's, as is */
+    AUTO_FREE char *links = files_join(m->run, NETWORK_LINKS);
     char uid[16];
     int r = add_owned(jail, files_join(m->server->programs, JAIL_PROGRAM));
 
@@ -157,7 +159,9 @@ static int fill(struct jail *jail, struct machine *m, const char *const *args)
     if (r == 0)
         r = add_file(jail, "--run", m->run);
     if (r == 0)
-        r = definition ? add_file(jail, "--write", definition) : -ENOMEM;
+        r = definition && links ? add_file(jail, "--write", definition) : -ENOMEM;
+    if (r == 0)
+        r = add_file(jail, "--folder", links);
     if (r == 0)
         r = add_file(jail, "--folder", m->folder);
     if (r == 0)

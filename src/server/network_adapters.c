@@ -16,7 +16,6 @@
 #include "server/process.h"
 
 #define LOG_ROOM "networks"
-#define LINKS "nets"
 
 #define TEXT_MAX 4096u
 #define ANSWER_MS 10000u
@@ -36,7 +35,7 @@ static bool is_type(json_t *adapter, const char *type)
 /* The socket of a network, from where a machine's process is. */
 static void socket_of(const char *name, char *buf, size_t room)
 {
-    snprintf(buf, room, LINKS "/%s", name);
+    snprintf(buf, room, NETWORK_LINKS "/%s", name);
 }
 
 static bool leads_to(json_t *definition, const char *name)
@@ -69,7 +68,7 @@ static void link_one(const struct network *n, const char *folder)
 
 void network_link(struct machine *m)
 {
-    AUTO_FREE char *folder = files_join(m->run, LINKS);
+    AUTO_FREE char *folder = files_join(m->run, NETWORK_LINKS);
     struct stat run;
 
     if (!folder || stat(m->run, &run) < 0 || (mkdir(folder, 0700) < 0 && errno != EEXIST))
@@ -97,7 +96,7 @@ void network_link_machines(struct network *n)
 
 void network_unlink(struct machine *m)
 {
-    AUTO_FREE char *folder = files_join(m->run, LINKS);
+    AUTO_FREE char *folder = files_join(m->run, NETWORK_LINKS);
     DIR *dir = folder ? opendir(folder) : NULL;
     struct dirent *entry;
 

@@ -58,6 +58,7 @@ char *network_capture_path(const struct network *n);
  * and no others in RUN/ID/nets, a folder that only it may enter: hard links. Make the folder what the
  * definition says; for a network that has a new socket, all machines'; take the folder away.
  */
+#define NETWORK_LINKS "nets"
 void network_link(struct machine *m);
 void network_link_machines(struct network *n);
 void network_unlink(struct machine *m);
