@@ -78,10 +78,11 @@ static int listen_unix(const char *path, struct error *err)
                          sizeof(addr.sun_path) - 1);
     memcpy(addr.sun_path, path, strlen(path) + 1);
     unlink(path); /* the lock of the state says that nobody listens there */
-    fchmod(fd, group ? 0660 : 0600);
+    fchmod(fd, 0600);
     if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 || listen(fd, 128) < 0)
         return error_set(err, -errno, "%s: %s", path, strerror(errno));
-    if (group && chown(path, (uid_t)-1, group->gr_gid) < 0)
+    /* Its mode at bind() is less the umask, which leaves a group nothing. */
+    if (group && (chown(path, (uid_t)-1, group->gr_gid) < 0 || chmod(path, 0660) < 0))
         return error_set(err, -errno, "%s: %s", path, strerror(errno));
     return take_fd(&fd);
 }
