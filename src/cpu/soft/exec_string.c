@@ -57,28 +57,27 @@ static bool must_pause(struct cpu *c)
     } while (0)
 
 /*
- * How many elements from ea on lie within the page, the segment and the address size, going up;
- * 0: take the element way. *ret_lin is the first one's linear address.
+ * How many elements from ea on lie within the page, the segment and the address size; 0: take the
+ * element way. *ret_lin is the first one's linear address.
  */
 static uint64_t run_length(struct cpu *c, const struct string *s, unsigned seg, uint64_t ea,
                            bool write, uint64_t *ret_lin)
 {
     const struct seg *sg = &c->seg[seg];
-    uint64_t lin = ea + sg->base;
+    uint64_t lin = ea + sg->base, lo = 0, hi = s->mask;
 
     if (s->legacy) {
-        uint32_t lo = write ? sg->lo_w : sg->lo, hi = write ? sg->hi_w : sg->hi_r;
-        if (ea < lo || ea > hi)
-            return 0;
-        uint64_t room = (uint64_t)hi - ea + 1;
-        if (s->mask == 0xffff)
-            room = MIN(room, 0x10000 - ea);
+        lo = write ? sg->lo_w : sg->lo;
+        hi = MIN(hi, write ? sg->hi_w : sg->hi_r);
         lin = (uint32_t)lin;
-        *ret_lin = lin;
-        return MIN(room, PAGE_MASK + 1 - (lin & PAGE_MASK)) / s->n;
     }
     *ret_lin = lin;
-    return (PAGE_MASK + 1 - (lin & PAGE_MASK)) / s->n;
+    uint64_t offset = lin & PAGE_MASK;
+    if (ea < lo || ea > hi || hi - ea < s->n - 1 || offset + s->n > PAGE_MASK + 1)
+        return 0;
+    if (s->step < 0)
+        return MIN(ea - lo, offset) / s->n + 1;
+    return (MIN(hi - ea, PAGE_MASK - offset) + 1) / s->n;
 }
 
 static void *host_at(struct cpu *c, uint64_t lin, unsigned n, bool write)
@@ -87,40 +86,53 @@ static void *host_at(struct cpu *c, uint64_t lin, unsigned n, bool write)
     return p ? p : slow_host(c, lin, n, write ? ACC_WRITE : ACC_READ);
 }
 
-static void host_movs(void *to, const void *from, uint64_t count, unsigned n)
+/* The host's instruction from the first element on, up or down: DF is clear before and after. */
+#define HOST_STRING(instruction, down, ...)                                                        \
+    do {                                                                                           \
+        if (down)                                                                                  \
+            __asm__ volatile("std; rep " instruction "; cld" : __VA_ARGS__ : "memory", "cc");      \
+        else                                                                                       \
+            __asm__ volatile("rep " instruction:__VA_ARGS__ : "memory");                           \
+    } while (0)
+
+static void host_movs(void *to, const void *from, uint64_t count, unsigned n, bool down)
 {
+#define MOVS(name) HOST_STRING(name, down, "+D"(to), "+S"(from), "+c"(count) :)
     switch (n) {
     case 1:
-        __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(count) : : "memory");
+        MOVS("movsb");
         break;
     case 2:
-        __asm__ volatile("rep movsw" : "+D"(to), "+S"(from), "+c"(count) : : "memory");
+        MOVS("movsw");
         break;
     case 4:
-        __asm__ volatile("rep movsl" : "+D"(to), "+S"(from), "+c"(count) : : "memory");
+        MOVS("movsl");
         break;
     default:
-        __asm__ volatile("rep movsq" : "+D"(to), "+S"(from), "+c"(count) : : "memory");
+        MOVS("movsq");
         break;
     }
+#undef MOVS
 }
 
-static void host_stos(void *to, uint64_t v, uint64_t count, unsigned n)
+static void host_stos(void *to, uint64_t v, uint64_t count, unsigned n, bool down)
 {
+#define STOS(name) HOST_STRING(name, down, "+D"(to), "+c"(count) : "a"(v))
     switch (n) {
     case 1:
-        __asm__ volatile("rep stosb" : "+D"(to), "+c"(count) : "a"(v) : "memory");
+        STOS("stosb");
         break;
     case 2:
-        __asm__ volatile("rep stosw" : "+D"(to), "+c"(count) : "a"(v) : "memory");
+        STOS("stosw");
         break;
     case 4:
-        __asm__ volatile("rep stosl" : "+D"(to), "+c"(count) : "a"(v) : "memory");
+        STOS("stosl");
         break;
     default:
-        __asm__ volatile("rep stosq" : "+D"(to), "+c"(count) : "a"(v) : "memory");
+        STOS("stosq");
         break;
     }
+#undef STOS
 }
 
 static bool src_load(struct cpu *c, const struct string *s, uint64_t *ret)
@@ -141,7 +153,7 @@ void x_MOVS(struct cpu *c, const struct uop *u)
 
     while (s.count) {
         uint64_t src, dst, v, run = 0;
-        if (s.count > 1 && s.step > 0 && !(c->mode & MODE_SINGLE)) {
+        if (s.count > 1 && !(c->mode & MODE_SINGLE)) {
             uint64_t room = run_length(c, &s, s.dst_seg, c->gpr[X86_RDI] & s.mask, true, &dst);
             run = run_length(c, &s, s.src_seg, c->gpr[X86_RSI] & s.mask, false, &src);
             run = MIN(run, room);
@@ -152,7 +164,7 @@ void x_MOVS(struct cpu *c, const struct uop *u)
         if (has_fault(c))
             FAULT(c, u);
         if (to) {
-            host_movs(to, from, run, s.n);
+            host_movs(to, from, run, s.n, s.step < 0);
         } else {
             run = 1;
             if (!src_load(c, &s, &v) || !dst_lin(c, &s, true, &dst) ||
@@ -174,7 +186,7 @@ void x_STOS(struct cpu *c, const struct uop *u)
 
     while (s.count) {
         uint64_t dst, run = 0;
-        if (s.count > 1 && s.step > 0 && !(c->mode & MODE_SINGLE)) {
+        if (s.count > 1 && !(c->mode & MODE_SINGLE)) {
             run = run_length(c, &s, s.dst_seg, c->gpr[X86_RDI] & s.mask, true, &dst);
             run = MIN(run, s.count);
         }
@@ -182,7 +194,7 @@ void x_STOS(struct cpu *c, const struct uop *u)
         if (has_fault(c))
             FAULT(c, u);
         if (to) {
-            host_stos(to, c->gpr[X86_RAX], run, s.n);
+            host_stos(to, c->gpr[X86_RAX], run, s.n, s.step < 0);
         } else {
             run = 1;
             if (!dst_lin(c, &s, true, &dst) || !mem_store(c, dst, s.n, ACC_WRITE, c->gpr[X86_RAX]))
