@@ -98,8 +98,15 @@ void blk_plug(struct blk *blk)
     blk->plugged++;
 }
 
+void blk_plug_polled(struct blk *blk)
+{
+    blk_plug(blk);
+    blk->polled = true;
+}
+
 void blk_unplug(struct blk *blk)
 {
+    blk->polled = false;
     if (--blk->plugged == 0 && blk->ring)
         ring_kick(blk->ring);
 }

@@ -86,6 +86,7 @@ struct blk {
     struct blk *parent; /* what a differencing disk differs from; NULL: none */
     unsigned in_flight;
     unsigned plugged;
+    bool polled;           /* the owner polls when it has unplugged */
     struct blk_pool *pool; /* finished requests, and the threads that run them */
     struct blk_ring *ring; /* NULL: the kernel has no io_uring */
     bool ring_tried;
@@ -129,6 +130,11 @@ void blk_submit(struct blk *blk, struct blk_req *req);
 /* Between these, requests may be kept back, to be handed to the kernel together. */
 void blk_plug(struct blk *blk);
 void blk_unplug(struct blk *blk);
+/*
+ * As blk_plug(), of an owner who calls blk_poll() right after blk_unplug(). What the host has in its
+ * page cache is then read in this thread, and nobody has to be woken to say so.
+ */
+void blk_plug_polled(struct blk *blk);
 /* notify(ctx) is called from any thread when blk_poll() has something to complete. */
 void blk_set_notify(struct blk *blk, void (*notify)(void *ctx), void *ctx);
 /* Run the callbacks of finished requests. */

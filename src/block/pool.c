@@ -135,6 +135,14 @@ void pool_submit(struct blk_pool *pool, struct blk_req *req)
         pool_finish(pool, req, pool->blk->ops->run(pool->blk, req));
 }
 
+void pool_finish_own(struct blk_pool *pool, struct blk_req *req, int result)
+{
+    pthread_mutex_lock(&pool->lock);
+    req->result = result;
+    append(&pool->done, req);
+    pthread_mutex_unlock(&pool->lock);
+}
+
 void pool_finish(struct blk_pool *pool, struct blk_req *req, int result)
 {
     pthread_mutex_lock(&pool->lock);

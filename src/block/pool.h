@@ -19,6 +19,8 @@ void pool_start(struct blk_pool *pool);
 void pool_submit(struct blk_pool *pool, struct blk_req *req);
 /* req is finished; tell the owner if it has not been told yet. Any thread. */
 void pool_finish(struct blk_pool *pool, struct blk_req *req, int result);
+/* The same, of the owner, who will call pool_take() soon. */
+void pool_finish_own(struct blk_pool *pool, struct blk_req *req, int result);
 /* All finished requests in the order in which they ended, linked by next; NULL if none. */
 struct blk_req *pool_take(struct blk_pool *pool);
 /* True when pool_take() would give something. */

@@ -280,7 +280,7 @@ static void serve(struct virtio_blk *b, unsigned n)
     if (b->serving)
         return;
     b->serving = true;
-    blk_plug(b->blk);
+    blk_plug_polled(b->blk);
     do {
         /* Requests that are answered at once do not use up places: bound them otherwise. */
         while (b->free && done < QUEUE_SIZE) {
@@ -301,6 +301,7 @@ static void serve(struct virtio_blk *b, unsigned n)
         }
     } while (b->free && virtio_running(&b->virtio) && vq_arm(&b->virtio.queues[n]));
     blk_unplug(b->blk);
+    blk_poll(b->blk);
     b->serving = false;
     if (done)
         virtio_signal(&b->virtio, n);

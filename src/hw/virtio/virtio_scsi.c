@@ -320,7 +320,7 @@ static void serve(struct virtio_scsi *b, unsigned n)
     if (b->serving)
         return;
     b->serving = true;
-    plug_all(b, blk_plug);
+    plug_all(b, blk_plug_polled);
     do {
         /* Requests that are answered at once do not use up places: bound them otherwise. */
         while (b->free && done < QUEUE_SIZE) {
@@ -341,6 +341,7 @@ static void serve(struct virtio_scsi *b, unsigned n)
         }
     } while (b->free && virtio_running(&b->virtio) && vq_arm(&b->virtio.queues[n]));
     plug_all(b, blk_unplug);
+    plug_all(b, blk_poll);
     b->serving = false;
     if (done)
         virtio_signal(&b->virtio, n);
