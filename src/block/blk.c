@@ -178,6 +178,14 @@ void blk_poll(struct blk *blk)
         blk->full(blk->full_ctx);
 }
 
+void blk_poll_read(struct blk *blk)
+{
+    bool ready = blk->read_now;
+    blk->read_now = false;
+    if (ready)
+        blk_poll(blk);
+}
+
 void blk_wait(struct blk *blk)
 {
     if (blk->ring && ring_waitable(blk->ring)) {

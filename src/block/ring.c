@@ -163,10 +163,12 @@ static bool read_now(struct blk_ring *ring, const struct blk_req *req,
 
 static void finish_at_once(struct blk_ring *ring, struct blk_req *req)
 {
-    if (ring->blk->polled)
+    if (ring->blk->polled) {
+        ring->blk->read_now = true;
         pool_finish_own(ring->blk->pool, req, 0);
-    else
+    } else {
         pool_finish(ring->blk->pool, req, 0);
+    }
 }
 
 bool ring_submit(struct blk_ring *ring, struct blk_req *req)

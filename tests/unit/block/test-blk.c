@@ -180,7 +180,7 @@ static void asynchronous(struct blk *blk)
         }
         if (round) {
             blk_unplug(blk);
-            blk_poll(blk);
+            blk_poll_read(blk);
         }
         struct job flush = {.req = {.op = BLK_FLUSH, .done = job_done}};
         blk_submit(blk, &flush.req);
