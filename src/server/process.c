@@ -307,9 +307,17 @@ static json_t *vm_definition(struct machine *m)
     return vm;
 }
 
+/* Beside the machine's folder, which is its user's: the server trusts what it reads here. */
+static char *started_path(const struct machine *m)
+{
+    char *path;
+
+    return asprintf(&path, "%s.json", m->run) < 0 ? NULL : path;
+}
+
 static int write_started(struct machine *m, struct error *err)
 {
-    AUTO_FREE char *path = files_join(m->run, "started.json");
+    AUTO_FREE char *path = started_path(m);
     AUTO_FREE char *boot = host_boot_id();
     json_t *started = json_pack("{s:O, s:s, s:I}", "definition", m->started, "boot",
                                 boot ? boot : "", "time", (json_int_t)m->started_ms);
@@ -408,8 +416,9 @@ static int spawn(struct machine *m, struct process *p, bool restore, int lock, s
 
 static void remove_old(struct machine *m)
 {
-    static const char *const names[] = {"control", "vnc",          "serial",  "report.json",
-                                        "log",     "started.json", "vm.json", "jail.json"};
+    static const char *const names[] = {"control", "vnc",     "serial",   "report.json",
+                                        "log",     "vm.json", "jail.json"};
+    AUTO_FREE char *started = started_path(m);
 
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         AUTO_FREE char *path = files_join(m->run, names[i]);
@@ -417,6 +426,8 @@ static void remove_old(struct machine *m)
         if (path)
             unlink(path);
     }
+    if (started)
+        unlink(started);
 }
 
 int process_start(struct machine *m, bool restore, struct error *err)
@@ -456,7 +467,7 @@ int process_start(struct machine *m, bool restore, struct error *err)
 
 bool process_find(struct machine *m)
 {
-    AUTO_FREE char *path = files_join(m->run, "started.json");
+    AUTO_FREE char *path = started_path(m);
     AUTO_FREE char *boot = host_boot_id();
     struct process_end end;
     json_t *started = NULL, *definition;

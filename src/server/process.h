@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The yado-vm of a machine. It is a session of its own and outlives the server; what the next
- * server needs to find it again lies in the machine's folder for sockets (RUN/ID):
+ * server needs to find it again lies beside and in the machine's folder for sockets (RUN/ID.json,
+ * RUN/ID), of which the machine's user can change the second:
  *
+ *   ID.json       what it was started with
  *   lock          locked (flock) by an open file that the process has inherited: it lives as long
  *                 as the lock is held, whatever its PID
- *   started.json  what it was started with
  *   vm.json       the definition that it was given
  *   control, vnc, serial  its sockets
  *   jail.json     what of its jail the host has refused, written by yado-jail
