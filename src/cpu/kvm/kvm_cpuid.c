@@ -25,11 +25,11 @@ struct mask {
 #define BITS(lo, hi) ((uint32_t)((1ULL << ((hi) + 1)) - (1ULL << (lo))))
 
 static const struct mask masks[] = {
-    /* DTES64, DS-CPL, VMX, SMX, EIST, TM2, SDBG, xTPR, PDCM, DCA; DTS, ACPI, TM, PBE */
+    /* DTES64, DS-CPL, VMX, SMX, EIST, TM2, SDBG, xTPR, PDCM, DCA; DTS, ACPI, SS, TM, PBE */
     {.leaf = 1,
      .ecx = BIT(2) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(11) | BIT(14) | BIT(15) |
             BIT(18),
-     .edx = BIT(21) | BIT(22) | BIT(29) | BIT(31)},
+     .edx = BIT(21) | BIT(22) | BIT(27) | BIT(29) | BIT(31)},
     /* SGX, PQM, MPX, PQE, AVX-512 in all parts, Intel PT */
     {.leaf = 7,
      .subleaf = 0,
