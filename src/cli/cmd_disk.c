@@ -79,6 +79,7 @@ const struct disk_verb disk_verbs[] = {
      "\n"
      "  --write              write; what is on the disk is lost\n"
      "  --random             anywhere, not one after the other\n"
+     "  --stride SIZE        from the start of one request to that of the next\n"
      "  --size SIZE          bytes a request (4K)\n"
      "  --depth N            requests at once (32)\n"
      "  --count N            requests in all (75000)\n"

@@ -23,7 +23,7 @@ struct slot {
 struct bench {
     const char *path;
     bool write, random, json;
-    uint64_t size_bytes, depth, count, flush_every;
+    uint64_t size_bytes, depth, count, flush_every, stride_bytes;
     struct blk *blk;
     struct slot *slots;
     uint64_t started, finished, next_at, seed, positions;
@@ -33,7 +33,8 @@ struct bench {
 static void slot_start(struct slot *slot)
 {
     struct bench *b = slot->bench;
-    uint64_t n = b->next_at++ % b->positions;
+    uint64_t n = b->next_at % b->positions;
+    b->next_at += b->stride_bytes ? b->stride_bytes / b->size_bytes : 1;
     if (b->random) {
         b->seed = b->seed * 6364136223846793005ULL + 1442695040888963407ULL;
         n = (b->seed >> 20) % b->positions;
@@ -147,11 +148,15 @@ static int parse_number(const char *name, const char *text, uint64_t max, uint64
 
 int disk_bench(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"write", no_argument, NULL, 'w'},       {"random", no_argument, NULL, 'r'},
-        {"json", no_argument, NULL, 'j'},        {"size", required_argument, NULL, 's'},
-        {"depth", required_argument, NULL, 'd'}, {"count", required_argument, NULL, 'c'},
-        {"flush", required_argument, NULL, 'f'}, {0}};
+    static const struct option options[] = {{"write", no_argument, NULL, 'w'},
+                                            {"random", no_argument, NULL, 'r'},
+                                            {"json", no_argument, NULL, 'j'},
+                                            {"size", required_argument, NULL, 's'},
+                                            {"depth", required_argument, NULL, 'd'},
+                                            {"count", required_argument, NULL, 'c'},
+                                            {"flush", required_argument, NULL, 'f'},
+                                            {"stride", required_argument, NULL, 't'},
+                                            {0}};
     struct bench b = {.size_bytes = 4096, .depth = 32, .count = 75000, .seed = 1};
     struct error err = {""};
     int c, status = CLI_OK;
@@ -178,12 +183,17 @@ int disk_bench(int argc, char **argv)
         case 'f':
             status = parse_number("flush", optarg, UINT32_MAX, &b.flush_every);
             break;
+        case 't':
+            status = parse_number("stride", optarg, UINT32_MAX, &b.stride_bytes);
+            break;
         default:
             return disk_bad_option("bench", argv);
         }
     }
     if (status != CLI_OK)
         return status;
+    if (b.stride_bytes % b.size_bytes)
+        return disk_usage("bench", "--stride: give a multiple of --size");
     if (optind + 1 != argc)
         return disk_usage("bench", "give one image");
     b.path = argv[optind];
