@@ -23,18 +23,11 @@ int vhdx_image_open(const char *path, bool readonly, struct blk_file **ret_file,
                     struct vhdx **ret_vhdx, struct error *err)
 {
     struct blk_file *file;
-    uint8_t head[512];
-    int r = file_open(path, readonly, &file, err);
+    int r = vhdx_open_file(path, readonly, &file, err);
     if (r < 0)
         return r;
-    r = file_read(file, head, sizeof(head), 0);
-    if (r < 0)
-        error_set(err, r, "%s cannot be read: %s", path, strerror(-r));
-    else if (!vhdx_probe(head))
-        r = error_set(err, -EMEDIUMTYPE, "%s is not a VHDX", path);
-    struct vhdx *v = r == 0 ? vhdx_alloc(file, readonly) : NULL;
-    if (r == 0)
-        r = v ? vhdx_load(v, file, err) : error_set(err, -ENOMEM, "out of memory");
+    struct vhdx *v = vhdx_alloc(file, readonly);
+    r = v ? vhdx_load(v, file, err) : error_set(err, -ENOMEM, "out of memory");
     if (r < 0) {
         if (v)
             vhdx_free(v, file);

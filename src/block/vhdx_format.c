@@ -34,6 +34,25 @@ bool vhdx_probe(const uint8_t *head)
     return !memcmp(head, "vhdxfile", 8);
 }
 
+int vhdx_open_file(const char *path, bool readonly, struct blk_file **ret_file, struct error *err)
+{
+    struct blk_file *file;
+    uint8_t head[512];
+    int r = file_open(path, readonly, &file, err);
+    if (r < 0)
+        return r;
+    r = file_read(file, head, sizeof(head), 0);
+    if (r < 0)
+        error_set(err, r, "%s cannot be read: %s", path, strerror(-r));
+    else if (!vhdx_probe(head))
+        r = error_set(err, -EMEDIUMTYPE, "%s is not a VHDX", path);
+    if (r < 0)
+        file_close(file);
+    else
+        *ret_file = file;
+    return r;
+}
+
 int vhdx_damaged(struct error *err, const struct blk_file *file, const char *what)
 {
     return error_set(err, -EBADMSG, "%s is a damaged VHDX: %s", file->name, what);

@@ -55,6 +55,8 @@ struct vhdx_disk {
 };
 
 bool vhdx_probe(const uint8_t *head);
+/* Open a file that says it is a VHDX; the caller closes it. -EMEDIUMTYPE or another with text. */
+int vhdx_open_file(const char *path, bool readonly, struct blk_file **ret_file, struct error *err);
 /* -EBADMSG with text when both are damaged. */
 int vhdx_read_header(struct blk_file *file, struct vhdx_header *ret_header, struct error *err);
 /* How many of the two are whole. 0 or -errno. */

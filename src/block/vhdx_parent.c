@@ -112,17 +112,10 @@ int vhdx_look(const char *path, struct vhdx_header *ret_header, struct vhdx_disk
 {
     struct blk_file *file, *replayed;
     struct vhdx_header header;
-    uint8_t head[512];
-    int r = file_open(path, true, &file, err);
+    int r = vhdx_open_file(path, true, &file, err);
     if (r < 0)
         return r;
-    r = file_read(file, head, sizeof(head), 0);
-    if (r < 0)
-        error_set(err, r, "%s cannot be read: %s", path, strerror(-r));
-    else if (!vhdx_probe(head))
-        r = error_set(err, -EMEDIUMTYPE, "%s is not a VHDX", path);
-    if (r == 0)
-        r = vhdx_read_header(file, &header, err);
+    r = vhdx_read_header(file, &header, err);
     if (r == 0)
         r = vhdx_log_replay(file, &header, &replayed, err);
     if (r == 0) {
