@@ -36,12 +36,12 @@ struct block_cache {
     struct uop scratch_uops[2];
 };
 
-/* What lies close together in a page does so here: a row for 64 bytes of it. */
 static uint64_t row_hash(uint64_t ram_offset, uint32_t mode)
 {
     return (ram_offset >> RAM_PAGE_SHIFT ^ (uint64_t)mode << 40) * 0x9e3779b97f4a7c15ULL;
 }
 
+/* What lies close together in a page does so here: a row for 64 bytes of it. */
 static struct row *row_of(const struct block_cache *bc, uint64_t ram_offset, uint32_t mode)
 {
     uint64_t h = row_hash(ram_offset, mode);

@@ -20,11 +20,6 @@
 
 static const uint8_t kept_by_c[] = {H_RBX, H_RBP, H_R12, H_R13, H_R14, H_R15};
 
-static void put_field(struct emit *e, const struct cpu *c, unsigned opcode, unsigned reg, size_t at)
-{
-    struct host_mem m = cpu_mem(c, at);
-    put_op_mem(e, opcode, true, reg, &m);
-}
 #define FIELD(e, c, opcode, reg, field) put_field(e, c, opcode, reg, offsetof(struct cpu, field))
 
 static void put_gprs(struct emit *e, const struct cpu *c, unsigned opcode)

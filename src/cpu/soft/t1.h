@@ -246,6 +246,13 @@ static inline struct host_mem cpu_mem(const struct cpu *c, size_t offset)
 {
     return (struct host_mem){H_NONE, H_NONE, 0, (int32_t)((uintptr_t)c + offset)};
 }
+/* An instruction on a register and the 64 bits at an offset of struct cpu. */
+static inline void put_field(struct emit *e, const struct cpu *c, unsigned opcode, unsigned reg,
+                             size_t at)
+{
+    struct host_mem m = cpu_mem(c, at);
+    put_op_mem(e, opcode, true, reg, &m);
+}
 
 extern const struct uop t1_stop; /* behind the one uop of a struct t1_call */
 

@@ -134,12 +134,6 @@ bool t1_mem(struct t1_ctx *x, const struct t1_ea *ea, unsigned size, bool write,
 #define KNOWN_SHIFT 5 /* of struct tlb_known */
 _Static_assert(sizeof(struct tlb_known) == 1 << KNOWN_SHIFT, "the index is shifted by this");
 
-static void put_field(struct emit *e, const struct cpu *c, unsigned opcode, unsigned reg, size_t at)
-{
-    struct host_mem m = cpu_mem(c, at);
-    put_op_mem(e, opcode, true, reg, &m);
-}
-
 static void put_at(struct emit *e, unsigned opcode, unsigned reg, unsigned base, size_t at)
 {
     put_op_mem(e, opcode, true, reg, &(struct host_mem){(uint8_t)base, H_NONE, 0, (int32_t)at});
