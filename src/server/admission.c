@@ -83,7 +83,7 @@ int admission_check(struct machine *m, struct problem *p)
 
 int admission_reserve(struct machine *m, struct problem *p)
 {
-    AUTO_FREE char *path = files_join(m->folder, RESERVE_FILE);
+    AUTO_FREE char *path = files_join(m->files, RESERVE_FILE);
     AUTO_FD int fd = path ? open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600) : -1;
     off_t bytes = (off_t)(memory_of(m) + SAVED_EXTRA_BYTES);
     char size[32];
@@ -91,7 +91,7 @@ int admission_reserve(struct machine *m, struct problem *p)
 
     if (fd < 0)
         return problem_set(p, PROBLEM_CODE_FAILED, NULL, "%s: room for saving cannot be reserved",
-                           m->folder);
+                           m->files);
     do
         r = fallocate(fd, 0, 0, bytes) < 0 ? errno : 0;
     while (r == EINTR);
@@ -100,13 +100,13 @@ int admission_reserve(struct machine *m, struct problem *p)
         return 0;
     unlink(path);
     return problem_set(p, PROBLEM_CODE_ADMISSION, NULL,
-                       "%s has no room for saving %s, which takes up to %s; make room", m->folder,
+                       "%s has no room for saving %s, which takes up to %s; make room", m->files,
                        m->name, size_format((uint64_t)bytes, size, sizeof(size)));
 }
 
 void admission_release(struct machine *m)
 {
-    AUTO_FREE char *path = files_join(m->folder, RESERVE_FILE);
+    AUTO_FREE char *path = files_join(m->files, RESERVE_FILE);
 
     if (path)
         unlink(path);

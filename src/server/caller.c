@@ -119,16 +119,16 @@ static unsigned expand(unsigned rights)
     return rights ? rights | RIGHT_BIT(RIGHT_VIEW) : 0;
 }
 
-/* What lies in a machine's folder goes with the machine. */
+/* What lies with a machine's files goes with the machine. */
 static struct machine *machine_of(struct server *server, enum object_type type, const char *id)
 {
     if (type == OBJECT_TYPE_MACHINE && id)
         return machine_find(server, id);
     for (struct machine *m = type == OBJECT_TYPE_DISK && id ? server->machines : NULL; m;
          m = m->next) {
-        size_t length = strlen(m->folder);
+        size_t length = strlen(m->files);
 
-        if (!strncmp(m->folder, id, length) && id[length] == '/')
+        if (!strncmp(m->files, id, length) && id[length] == '/')
             return m;
     }
     return NULL;

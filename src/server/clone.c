@@ -30,7 +30,7 @@ static int add_disk(struct machine *m, const char *bus, struct problem *p)
         disks = json_array();
         json_object_set_new(definition, "disk", disks);
     }
-    json_array_insert_new(disks, 0, json_pack("{s:s, s:s}", "file", "disk.vhd", "bus", bus));
+    json_array_insert_new(disks, 0, json_pack("{s:s, s:s}", "file", "files/disk.vhd", "bus", bus));
     r = machine_redefine(m, definition, p);
     json_decref(definition);
     return r;
@@ -61,7 +61,7 @@ int clone_first_disk(struct machine *m, uint64_t size_bytes, const char *bus, bo
                      struct problem *p)
 {
     AUTO_FREE char *program = files_join(m->server->programs, "yado");
-    AUTO_FREE char *path = files_join(m->folder, "disk.vhd");
+    AUTO_FREE char *path = files_join(m->files, "disk.vhd");
     struct first_disk *first = calloc(1, sizeof(*first));
     char size[32];
     const char *args[8] = {program, "disk", "create"};
@@ -151,7 +151,7 @@ static int use_copy(struct clone *clone, struct machine *to, struct problem *p)
     char name[32];
     int r;
 
-    snprintf(name, sizeof(name), "disk%u.vhd", clone->at);
+    snprintf(name, sizeof(name), "files/disk%u.vhd", clone->at);
     json_object_set_new(disk, "file", json_string(name));
     r = machine_redefine(to, definition, p);
     json_decref(definition);
@@ -227,7 +227,7 @@ static void next_disk(struct clone *clone)
     }
     disk = json_array_get(json_object_get(from->definition, "disk"), clone->at);
     source = machine_disk_path(from, json_string_value(json_object_get(disk, "file")));
-    if (asprintf(&target, "%s/disk%u.vhd", to->folder, clone->at) < 0)
+    if (asprintf(&target, "%s/disk%u.vhd", to->files, clone->at) < 0)
         target = NULL;
     if (!source || !target)
         problem_set(&p, PROBLEM_CODE_UNAVAILABLE, NULL, "no memory");

@@ -36,7 +36,7 @@ json_t *folder_of_settings(struct server *server, const char *path)
     return NULL;
 }
 
-/* Of a machine's folder only what people put there: disks and images, not definitions. */
+/* The machine among whose files it lies. */
 static struct machine *folder_of_machine(struct server *server, const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -44,7 +44,7 @@ static struct machine *folder_of_machine(struct server *server, const char *path
     for (struct machine *m = server->machines; m; m = m->next) {
         char real[PATH_MAX];
 
-        if (realpath(m->folder, real) && is_within(path, real))
+        if (realpath(m->files, real) && is_within(path, real))
             return slash && !strchr(path + strlen(real) + (path[strlen(real)] == '/'), '/') ? m
                                                                                             : NULL;
     }
@@ -55,8 +55,7 @@ static bool is_reserved(const char *path)
 {
     const char *name = strrchr(path, '/') + 1;
 
-    return !strncmp(name, "machine.json", 12) || !strncmp(name, "status.json", 11) ||
-           !strncmp(name, "saved", 5) || !strncmp(name, "screen.png", 10) || *name == '.';
+    return !strncmp(name, "saved", 5) || *name == '.';
 }
 
 /* realpath() of the folder that a file is to be made in, and the name. */

@@ -100,6 +100,7 @@ static void machine_free(struct machine *m)
     console_free(m);
     free(m->name);
     free(m->folder);
+    free(m->files);
     free(m->run);
     free(m->problem);
     free(m->thumbnail.png);
@@ -119,11 +120,12 @@ static struct machine *machine_alloc(struct server *server, const char *id)
     snprintf(m->id, sizeof(m->id), "%s", id);
     if (asprintf(&m->folder, "%s/machines/%s", server->state, id) < 0)
         m->folder = NULL;
+    m->files = m->folder ? files_join(m->folder, "files") : NULL;
     if (asprintf(&m->run, "%s/%s", server->run, id) < 0)
         m->run = NULL;
     m->name = strdup(id);
     m->definition = json_pack("{s:s}", "name", id);
-    if (!m->folder || !m->run || !m->name || !m->definition) {
+    if (!m->files || !m->run || !m->name || !m->definition) {
         machine_free(m);
         return NULL;
     }
@@ -328,7 +330,7 @@ static void load_one(struct server *server, const char *folder, json_t *problems
         if (machine_saved(m, NULL, NULL))
             m->state = MACHINE_STATE_SAVED;
     }
-    if (read_definition(m, is_copy, &err) < 0) {
+    if (files_folder(m->files, 0700, &err) < 0 || read_definition(m, is_copy, &err) < 0) {
         set_problem(m, err.text);
         if (problems)
             json_array_append_new(problems, json_string(err.text));
@@ -381,6 +383,31 @@ void inventory_free(struct server *server)
 
 /* ---- changing ---- */
 
+/* What the server made in a folder, and the folder; it stays where something is left in it. */
+static void remove_files(const char *path, bool with_disks)
+{
+    DIR *folder = opendir(path);
+    struct dirent *entry;
+
+    while (folder && (entry = readdir(folder))) {
+        bool ours = !strncmp(entry->d_name, "status.json", 11) ||
+                    !strncmp(entry->d_name, "saved", 5) || !strcmp(entry->d_name, "screen.png") ||
+                    !strncmp(entry->d_name, "machine.json", 12);
+
+        if (ours || (with_disks && entry->d_type == DT_REG))
+            unlinkat(dirfd(folder), entry->d_name, 0);
+    }
+    if (folder)
+        closedir(folder);
+    rmdir(path);
+}
+
+static void remove_folders(const struct machine *m, bool with_disks)
+{
+    remove_files(m->files, with_disks);
+    remove_files(m->folder, false);
+}
+
 static int write_definition(struct machine *m, json_t *definition, struct problem *p)
 {
     AUTO_FREE char *path = files_join(m->folder, "machine.json");
@@ -413,12 +440,12 @@ int machine_create(struct server *server, json_t *definition, const char *owner,
     own = json_deep_copy(definition);
     if (!m || !own || set_part(own, "id", id) < 0 || (owner && set_part(own, "owner", owner) < 0)) {
         r = problem_set(p, PROBLEM_CODE_UNAVAILABLE, NULL, "no memory");
-    } else if (files_folder(m->folder, 0700, &err) < 0) {
+    } else if (files_folder(m->folder, 0700, &err) < 0 || files_folder(m->files, 0700, &err) < 0) {
         r = problem_set(p, PROBLEM_CODE_FAILED, NULL, "%s", err.text);
     } else {
         r = write_definition(m, own, p);
         if (r < 0)
-            rmdir(m->folder);
+            remove_folders(m, false);
         else
             files_flush_folder(m->folder);
     }
@@ -460,25 +487,12 @@ int machine_remove(struct machine *m, bool with_disks, struct problem *p)
 {
     AUTO_FREE char *path = files_join(m->folder, "machine.json");
     struct error err = {"no memory"};
-    struct dirent *entry;
-    DIR *folder;
 
     if (!path || files_remove(path, &err) < 0)
         return problem_set(p, PROBLEM_CODE_FAILED, NULL, "%s", err.text);
     permission_forget_object(m->server, OBJECT_TYPE_MACHINE, m->id);
-    folder = opendir(m->folder);
-    while (folder && (entry = readdir(folder))) {
-        bool ours = !strncmp(entry->d_name, "status.json", 11) ||
-                    !strncmp(entry->d_name, "saved", 5) || !strcmp(entry->d_name, "screen.png") ||
-                    !strncmp(entry->d_name, "machine.json", 12);
-
-        if (ours || (with_disks && entry->d_type == DT_REG))
-            unlinkat(dirfd(folder), entry->d_name, 0);
-    }
-    if (folder)
-        closedir(folder);
+    remove_folders(m, with_disks);
     process_clean(m);
-    rmdir(m->folder); /* stays where disks are left in it */
     unlink_machine(m);
     bus_send(m->server, &(struct bus_message){.type = BUS_DELETED, .deleted = m->id});
     machine_free(m);

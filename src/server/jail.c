@@ -163,7 +163,7 @@ static int fill(struct jail *jail, struct machine *m, const char *const *args)
     if (r == 0)
         r = add_file(jail, "--folder", links);
     if (r == 0)
-        r = add_file(jail, "--folder", m->folder);
+        r = add_file(jail, "--folder", m->files);
     if (r == 0)
         r = add_disks(jail, m);
     for (size_t i = 0; i < ARRAY_LEN(files) && r == 0; i++)

@@ -296,7 +296,7 @@ static void on_save_begun(void *ctx, int r, json_t *value, const char *message)
 
 static int begin_save(struct machine *m)
 {
-    AUTO_FREE char *path = files_join(m->folder, SAVED_FILE);
+    AUTO_FREE char *path = files_join(m->files, SAVED_FILE);
     struct error err = {""};
     int r = path ? saved_keep(m, &err) : -ENOMEM;
 
@@ -337,7 +337,7 @@ static int begin_start(struct machine *m, struct problem *p)
 
 static void started(struct machine *m)
 {
-    AUTO_FREE char *saved = files_join(m->folder, SAVED_FILE);
+    AUTO_FREE char *saved = files_join(m->files, SAVED_FILE);
     bool restored = m->state == MACHINE_STATE_RESTORING;
 
     if (restored && saved) {
@@ -353,8 +353,8 @@ static void started(struct machine *m)
 /* A process that this server did not start. */
 static void reattached(struct machine *m, const char *state)
 {
-    AUTO_FREE char *saved = files_join(m->folder, SAVED_FILE);
-    AUTO_FREE char *part = files_join(m->folder, SAVED_FILE ".part");
+    AUTO_FREE char *saved = files_join(m->files, SAVED_FILE);
+    AUTO_FREE char *part = files_join(m->files, SAVED_FILE ".part");
     struct actor actor = actor_system("server");
     struct problem p;
     int64_t time;
@@ -519,7 +519,7 @@ void life_ended(struct machine *m, const struct process_end *end)
 {
     enum machine_state before = m->state;
     bool saved = machine_saved(m, NULL, NULL);
-    AUTO_FREE char *part = files_join(m->folder, SAVED_FILE ".part");
+    AUTO_FREE char *part = files_join(m->files, SAVED_FILE ".part");
 
     admission_release(m);
     jail_unshare(m);
@@ -662,7 +662,7 @@ int life_act(struct machine *m, const struct life_request *request, struct task 
 
 int life_discard(struct machine *m, const struct actor *actor, struct problem *p)
 {
-    AUTO_FREE char *saved = files_join(m->folder, SAVED_FILE);
+    AUTO_FREE char *saved = files_join(m->files, SAVED_FILE);
     AUTO_FREE char *screen = files_join(m->folder, "screen.png");
     struct error err = {"no memory"};
 

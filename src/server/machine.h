@@ -51,7 +51,9 @@ struct machine {
     struct server *server;
     char id[17];
     char *name;
-    char *folder, *run;
+    char *folder; /* its definition and what became of it: the server's own */
+    char *files;  /* FOLDER/files: disks and the saved state, which its process may write to */
+    char *run;
     json_t *definition; /* has a name at least */
     char etag[17];
     char *problem; /* why the definition's file cannot be used */

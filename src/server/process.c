@@ -365,7 +365,7 @@ static int spawn(struct machine *m, struct process *p, bool restore, int lock, s
 {
     AUTO_FREE char *program = files_join(m->server->programs, VM_PROGRAM);
     AUTO_FREE char *log_path = files_join(m->run, "log");
-    AUTO_FREE char *saved = files_join(m->folder, SAVED_FILE);
+    AUTO_FREE char *saved = files_join(m->files, SAVED_FILE);
     AUTO_FD int log =
         log_path ? open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600) : -1;
     AUTO_FD int null = open("/dev/null", O_RDWR | O_CLOEXEC);

@@ -30,7 +30,7 @@ static void set_number(json_t *o, const char *name, uint64_t n)
 
 bool machine_saved(const struct machine *m, uint64_t *ret_bytes, int64_t *ret_time_ms)
 {
-    AUTO_FREE char *path = files_join(m->folder, SAVED_FILE);
+    AUTO_FREE char *path = files_join(m->files, SAVED_FILE);
     struct stat st;
 
     if (!path || stat(path, &st) < 0 || !S_ISREG(st.st_mode))

@@ -121,7 +121,7 @@ void api_list_disks(struct request *q)
             list_folder(q, list, real);
     }
     for (struct machine *m = q->server->machines; m; m = m->next) {
-        AUTO_FREE char *real = realpath(m->folder, NULL);
+        AUTO_FREE char *real = realpath(m->files, NULL);
 
         if (real)
             list_folder(q, list, real);

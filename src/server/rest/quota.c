@@ -20,10 +20,10 @@ json_t *quota_of(struct server *server, const char *user)
     return store_next(rows) ? json_loads(store_text(rows, 0), 0, NULL) : NULL;
 }
 
-/* What lies in a machine's own folder. */
+/* Disks and the saved state in a machine's own folder. */
 static long long folder_bytes(const struct machine *m)
 {
-    DIR *folder = opendir(m->folder);
+    DIR *folder = opendir(m->files);
     struct dirent *entry;
     long long bytes = 0;
     struct stat st;
