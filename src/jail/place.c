@@ -142,9 +142,15 @@ static int map_owner(int tree, const struct place_file *file, uint64_t set, uid_
     return r < 0 ? r : 1;
 }
 
+/* A mount of its own of what lies there, which the host's later mounts do not reach. */
 static int hold(const char *path)
 {
-    return (int)syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    struct mount_attr attr = {.propagation = MS_PRIVATE_};
+    int tree = (int)syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+
+    if (tree >= 0)
+        (void)syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attr, sizeof(attr));
+    return tree;
 }
 
 /* The path below root, with the folders that lead there. -errno. */
@@ -273,15 +279,11 @@ static int by_path(const void *a, const void *b)
     return strcmp(((const struct place_file *)a)->path, ((const struct place_file *)b)->path);
 }
 
-static int build(const struct place *place, int *files, int *system, int *device, struct error *err)
+static int build(const struct place *place, const int *files, const int *system, const int *device,
+                 struct error *err)
 {
     int r;
 
-    for (unsigned i = 0; i < place->count; i++) {
-        files[i] = hold(place->files[i].path);
-        if (files[i] < 0)
-            return error_set(err, -errno, "%s: %s", place->files[i].path, strerror(errno));
-    }
     if (mount("yado-jail", STAGE, "tmpfs", MS_NOSUID_ | MS_NODEV_ | MS_NOEXEC_,
               "mode=0755,size=1m,nr_inodes=4096") < 0)
         return error_set(err, -errno, "a root of its own: %s", strerror(errno));
@@ -299,6 +301,33 @@ static int build(const struct place *place, int *files, int *system, int *device
     return r < 0 ? error_set(err, r, "a root of its own: %s", strerror(-r)) : 0;
 }
 
+static int hold_files(const struct place *place, int *files, struct error *err)
+{
+    for (unsigned i = 0; i < place->count; i++) {
+        files[i] = hold(place->files[i].path);
+        if (files[i] < 0)
+            return error_set(err, -errno, "%s: %s", place->files[i].path, strerror(errno));
+    }
+    return 0;
+}
+
+/*
+ * To the root of the mount namespace, where a chroot(2) may have hidden it: pivot_root(2) wants a
+ * mount point, and there are no user namespaces (owner_map) for who lives in a chroot.
+ */
+static int leave_chroot(void)
+{
+    struct stat here, above;
+
+    if (chdir("/") < 0 || chroot(STAGE) < 0)
+        return -errno;
+    do
+        if (stat(".", &here) < 0 || chdir("..") < 0 || stat(".", &above) < 0)
+            return -errno;
+    while (here.st_ino != above.st_ino || here.st_dev != above.st_dev);
+    return chroot(".") < 0 ? -errno : 0;
+}
+
 int place_enter(const struct place *given, struct error *err)
 {
     struct place place = *given;
@@ -306,13 +335,20 @@ int place_enter(const struct place *given, struct error *err)
 
     qsort(place.files, place.count, sizeof(place.files[0]), by_path);
     memset(files, 0xff, sizeof(files));
-    if (mount(NULL, "/", NULL, MS_REC_ | MS_PRIVATE_, NULL) < 0)
-        return error_set(err, -errno, "mounts of its own: %s", strerror(errno));
     for (size_t i = 0; i < ARRAY_LEN(system_paths); i++)
         system[i] = hold(system_paths[i]);
     for (size_t i = 0; i < ARRAY_LEN(devices); i++)
         device[i] = hold(devices[i]);
-    r = build(&place, files, system, device, err);
+    r = hold_files(&place, files, err);
+    if (r == 0) {
+        r = leave_chroot();
+        if (r == 0 && mount(NULL, "/", NULL, MS_REC_ | MS_PRIVATE_, NULL) < 0)
+            r = -errno;
+        if (r < 0)
+            error_set(err, r, "mounts of its own: %s", strerror(-r));
+    }
+    if (r == 0)
+        r = build(&place, files, system, device, err);
     release(files, ARRAY_LEN(files));
     release(system, ARRAY_LEN(system));
     release(device, ARRAY_LEN(device));
