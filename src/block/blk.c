@@ -178,10 +178,10 @@ void blk_poll(struct blk *blk)
         blk->full(blk->full_ctx);
 }
 
-void blk_poll_read(struct blk *blk)
+void blk_poll_now(struct blk *blk)
 {
-    bool ready = blk->read_now;
-    blk->read_now = false;
+    bool ready = blk->done_now;
+    blk->done_now = false;
     if (ready)
         blk_poll(blk);
 }

@@ -87,7 +87,7 @@ struct blk {
     unsigned in_flight;
     unsigned plugged;
     bool polled;           /* the owner polls when it has unplugged */
-    bool read_now;         /* and there is something to poll for */
+    bool done_now;         /* and there is something to poll for */
     struct blk_pool *pool; /* finished requests, and the threads that run them */
     struct blk_ring *ring; /* NULL: the kernel has no io_uring */
     bool ring_tried;
@@ -132,15 +132,16 @@ void blk_submit(struct blk *blk, struct blk_req *req);
 void blk_plug(struct blk *blk);
 void blk_unplug(struct blk *blk);
 /*
- * As blk_plug(), of an owner who calls blk_poll_read() right after blk_unplug(). What the host has
- * in its page cache is then read in this thread, and nobody has to be woken to say so.
+ * As blk_plug(), of an owner who calls blk_poll_now() right after blk_unplug(). What the host has
+ * in its page cache is then read in this thread, small writes go there in it, and nobody has to be
+ * woken to say so.
  */
 void blk_plug_polled(struct blk *blk);
 /*
- * As blk_poll(), when something was read like that. Otherwise what is finished waits for the
+ * As blk_poll(), when something was done like that. Otherwise what is finished waits for the
  * notify: many requests that end together cost the guest one interrupt.
  */
-void blk_poll_read(struct blk *blk);
+void blk_poll_now(struct blk *blk);
 /* notify(ctx) is called from any thread when blk_poll() has something to complete. */
 void blk_set_notify(struct blk *blk, void (*notify)(void *ctx), void *ctx);
 /* Run the callbacks of finished requests. */

@@ -5,6 +5,7 @@
 #include <liburing.h>
 #include <pthread.h>
 #include <signal.h>
+#include <time.h>
 
 #include "block/file.h"
 #include "block/pool.h"
@@ -14,6 +15,11 @@
 /* So many places may one request be spread over, and so many buffers have. */
 #define PARTS 4u
 #define BUFFERS 16u
+
+/* Writes that are done at once: how large, how long one may take, how long not when one did. */
+#define NOW_MAX_BYTES KIB(64)
+#define NOW_SLOW_NS 2000000u
+#define NOW_PAUSE_NS 30000000000u
 
 struct part {
     struct ring_req *owner;
@@ -36,6 +42,7 @@ struct blk_ring {
     bool has_reaper;
     unsigned in_flight;   /* requests; the owner's, without a reaper */
     bool never_now;       /* the host's file system cannot say whether a read would wait */
+    uint64_t slow_ns;     /* when a write last made its thread wait; 0: never */
     unsigned queued;      /* entries that the kernel has not been told of */
     pthread_mutex_t lock; /* the list of free requests */
     struct ring_req *free;
@@ -161,10 +168,45 @@ static bool read_now(struct blk_ring *ring, const struct blk_req *req,
     return n == (ssize_t)req->len_bytes;
 }
 
+static uint64_t now_ns(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+/*
+ * Write a little into the page cache, for the same reason. The host makes a writer wait when too
+ * much of the cache is dirty, and most file systems cannot be asked beforehand: where that has
+ * happened the ring does the writes for a while. False: this one too.
+ */
+static bool write_now(struct blk_ring *ring, const struct blk_req *req,
+                      const struct blk_extent *extent)
+{
+    uint64_t begin = now_ns();
+    if (req->fua || req->len_bytes > NOW_MAX_BYTES ||
+        (ring->slow_ns && begin - ring->slow_ns < NOW_PAUSE_NS))
+        return false;
+    ssize_t n = pwritev(extent->file->ops->fd(extent->file), req->iov, (int)req->iov_count,
+                        (off_t)extent->file_offset);
+    uint64_t end = now_ns();
+    if (end - begin > NOW_SLOW_NS)
+        ring->slow_ns = end;
+    return n == (ssize_t)req->len_bytes;
+}
+
+static bool do_now(struct blk_ring *ring, const struct blk_req *req,
+                   const struct blk_extent *extent)
+{
+    if (!ring->blk->polled || extent->zero || extent->len_bytes < req->len_bytes)
+        return false;
+    return req->op == BLK_READ ? read_now(ring, req, extent) : write_now(ring, req, extent);
+}
+
 static void finish_at_once(struct blk_ring *ring, struct blk_req *req)
 {
     if (ring->blk->polled) {
-        ring->blk->read_now = true;
+        ring->blk->done_now = true;
         pool_finish_own(ring->blk->pool, req, 0);
     } else {
         pool_finish(ring->blk->pool, req, 0);
@@ -178,8 +220,7 @@ bool ring_submit(struct blk_ring *ring, struct blk_req *req)
     if (req->len_bytes == 0 || req->len_bytes > INT32_MAX || req->iov_count + PARTS > BUFFERS ||
         !find_parts(ring, req, extents, &count))
         return false;
-    if (ring->blk->polled && req->op == BLK_READ && count == 1 && !extents[0].zero &&
-        read_now(ring, req, &extents[0])) {
+    if (do_now(ring, req, &extents[0])) {
         finish_at_once(ring, req);
         return true;
     }

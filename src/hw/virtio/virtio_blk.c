@@ -301,7 +301,7 @@ static void serve(struct virtio_blk *b, unsigned n)
         }
     } while (b->free && virtio_running(&b->virtio) && vq_arm(&b->virtio.queues[n]));
     blk_unplug(b->blk);
-    blk_poll_read(b->blk);
+    blk_poll_now(b->blk);
     b->serving = false;
     if (done)
         virtio_signal(&b->virtio, n);

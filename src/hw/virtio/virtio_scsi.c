@@ -341,7 +341,7 @@ static void serve(struct virtio_scsi *b, unsigned n)
         }
     } while (b->free && virtio_running(&b->virtio) && vq_arm(&b->virtio.queues[n]));
     plug_all(b, blk_unplug);
-    plug_all(b, blk_poll_read);
+    plug_all(b, blk_poll_now);
     b->serving = false;
     if (done)
         virtio_signal(&b->virtio, n);
