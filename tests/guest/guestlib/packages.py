@@ -13,14 +13,14 @@ import subprocess
 
 from . import paths
 
-FALLBACK = "deb http://deb.debian.org/debian bookworm main\n"
+FALLBACK = "http://deb.debian.org/debian bookworm main\n"
 
 
 class PackageError(Exception):
     pass
 
 
-def debian_sources():
+def debian_sources(kind="deb"):
     """The machine's own Debian sources (mirrors, snapshots) as one-line entries."""
     form = "$(ORIGIN)|$(REPO_URI)|$(RELEASE)|$(COMPONENT)"
     result = subprocess.run(["apt-get", "indextargets", "--format", form, "Created-By: Packages"],
@@ -30,16 +30,16 @@ def debian_sources():
         origin, uri, release, component = row.split("|")
         if release.startswith("bookworm") and component == "main" and \
                 (origin == "Debian" or "debian.org/debian" in uri):
-            lines.add(f"deb {uri} {release} {component}\n")
-    return "".join(sorted(lines)) or FALLBACK
+            lines.add(f"{kind} {uri} {release} {component}\n")
+    return "".join(sorted(lines)) or f"{kind} {FALLBACK}"
 
 
 class Apt:
-    """apt with a state of its own for one architecture."""
+    """apt with a state of its own for one architecture, or for sources."""
 
-    def __init__(self, arch):
-        self.arch = arch
-        self.state = paths.cache() / f"apt-{arch}"
+    def __init__(self, arch, kind="deb"):
+        self.arch, self.kind = arch, kind
+        self.state = paths.cache() / ("apt-sources" if kind == "deb-src" else f"apt-{arch}")
         self.debs = paths.cache() / "packages"
         self.config = self.state / "apt.conf"
         self.updated = False
@@ -48,7 +48,7 @@ class Apt:
         for folder in (self.debs, self.state / "lists" / "partial", self.state / "cache"):
             folder.mkdir(parents=True, exist_ok=True)
         (self.state / "status").touch()
-        (self.state / "sources.list").write_text(debian_sources())
+        (self.state / "sources.list").write_text(debian_sources(self.kind))
         lines = {
             "APT::Architecture": self.arch,
             "Dir::State": self.state,
@@ -78,7 +78,7 @@ class Apt:
 
     def update(self):
         self.prepare()
-        paths.progress(f"package lists: Debian 12 {self.arch}")
+        paths.progress(f"package lists: Debian 12 {self.state.name.removeprefix('apt-')}")
         try:
             self.call("apt-get", "-qq", "update")
         except PackageError as err:
@@ -131,6 +131,30 @@ def unpacked(name, arch="amd64"):
         subprocess.run(["dpkg-deb", "-x", str(deb), str(part)], check=True)
         part.rename(folder)
         deb.unlink()
+    return folder
+
+
+def source(name, members):
+    """A folder with what matches the pattern in the upstream tarball of a source package."""
+    folder = paths.cache() / "unpacked" / f"{name}-source"
+    if folder.is_dir():
+        return folder
+    apt = Apt("amd64", "deb-src")
+    with paths.locked(apt.state):
+        if folder.is_dir():
+            return folder
+        apt.update()
+        paths.progress(f"downloading the source of {name}")
+        part = folder.with_name(folder.name + ".part")
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        apt.call("apt-get", "-qq", "source", "--download-only", name, cwd=part)
+        tarball = next(part.glob("*.orig.tar.*"))
+        subprocess.run(["tar", "-C", str(part), "-xf", str(tarball), "--wildcards", members],
+                       check=True)
+        for file in part.glob(f"{name}_*"):
+            file.unlink()
+        part.rename(folder)
     return folder
 
 
