@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "base/bytes.h"
+#include "block/copy.h"
 #include "block/raw.h"
 #include "block/vhdx.h"
 #include "fake-file.h"
@@ -198,6 +199,89 @@ static void differencing(void **ctx)
 }
 
 /* Writes of any length, discards and zeroes, against a plain array; the log goes round and round. */
+/* ---- a child is merged into its parent ---- */
+
+static struct blk *open_over(struct fake_file *f, struct blk *parent, bool readonly)
+{
+    struct blk *blk = NULL;
+    struct error err = {""};
+    f->keep = true;
+    if (vhdx_open(&f->file, readonly, parent, &blk, &err) < 0)
+        fail_msg("%s", err.text);
+    return blk;
+}
+
+static void fill(struct blk *blk, uint8_t value, unsigned first, unsigned step)
+{
+    uint8_t buf[512];
+    memset(buf, value, sizeof(buf));
+    for (unsigned i = first; i < SECTORS; i += step)
+        assert_int_equal(blk_pwrite(blk, buf, sizeof(buf), i * STRIDE), 0);
+    blk_close(blk);
+}
+
+static void is_merged(struct blk *blk, unsigned cut)
+{
+    uint8_t buf[1024];
+    for (unsigned i = 0; i < SECTORS; i++) {
+        uint8_t wanted = i % 3 == 1 ? 0xc0 : i % 2 ? 0xb0 : parent_value(i);
+        assert_int_equal(blk_pread(blk, buf, sizeof(buf), i * STRIDE), 0);
+        for (unsigned k = 0; k < sizeof(buf); k++)
+            if (buf[k] != (k < 512 ? wanted : 0))
+                fail_msg("cut at %u: byte %u of sector %u is %u", cut, k, i, buf[k]);
+    }
+    blk_close(blk);
+}
+
+/* Returns false when the merge ended before the cut. */
+static bool merge_cut(unsigned cut)
+{
+    struct fake_file *f = make_disk(true), *child = make_disk(true);
+    struct vhdx_header before, after;
+    struct error err;
+    fill(open_disk(f, true, false), 0xb0, 1, 2);
+    fill(open_over(child, open_disk(f, true, true), false), 0xc0, 1, 3);
+    assert_int_equal(vhdx_read_header(&f->file, &before, NULL), 0);
+    f->file.merging = true;
+    f->cut_at = f->changes + cut;
+    bool happened = true;
+    struct blk *to, *blk = NULL, *parent = make_parent();
+    if (vhdx_open(&f->file, false, parent, &to, &err) == 0) {
+        blk = open_over(child, to, true);
+        int r = copy_changes(blk, to, 0, NULL, &err);
+        r = r < 0 ? r : blk_flush(to);
+        happened = f->dead;
+        assert_true(happened || r == 0);
+        blk_close(blk);
+    } else {
+        blk_close(parent);
+    }
+    fake_power_on(f, cut * 977);
+    /* The child's contents are whole, its parent is the one that it knows, and it can go on. */
+    is_merged(open_over(child, open_disk(f, true, true), true), cut);
+    assert_int_equal(vhdx_read_header(&f->file, &after, NULL), 0);
+    assert_memory_equal(after.data_write_id, before.data_write_id, VHDX_ID_BYTES);
+    to = open_disk(f, true, false);
+    blk = open_over(child, to, true);
+    assert_int_equal(copy_changes(blk, to, 0, NULL, &err), 0);
+    blk_close(blk);
+    is_merged(open_disk(f, true, true), cut);
+    free(f->file.name);
+    fake_free(f);
+    free(child->file.name);
+    fake_free(child);
+    return happened;
+}
+
+static void merge(void **ctx)
+{
+    (void)ctx;
+    unsigned cut = 1;
+    while (merge_cut(cut))
+        cut++;
+    assert_true(cut > 8);
+}
+
 static void any_writes(void **ctx)
 {
     static uint8_t model[DISK_BYTES], have[DISK_BYTES], buf[200000];
@@ -268,10 +352,8 @@ int main(void)
     if (!freopen("/dev/null", "w", stderr)) /* repairs are reported there */
         return 1;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(dynamic),
-        cmocka_unit_test(differencing),
-        cmocka_unit_test(any_writes),
-        cmocka_unit_test(hostile),
+        cmocka_unit_test(dynamic),    cmocka_unit_test(differencing), cmocka_unit_test(merge),
+        cmocka_unit_test(any_writes), cmocka_unit_test(hostile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
