@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * `yado disk bench`: requests of one kind, so many at once, and how long they took.
+ * `yado disk bench`: requests of one kind, so many at once, and how long they took. They reach the
+ * disk as those of a virtio device do.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -18,6 +19,7 @@ struct slot {
     struct blk_req req;
     struct iovec iov;
     struct bench *bench;
+    struct slot *next_idle;
 };
 
 struct bench {
@@ -25,7 +27,7 @@ struct bench {
     bool write, random, json;
     uint64_t size_bytes, depth, count, flush_every, stride_bytes;
     struct blk *blk;
-    struct slot *slots;
+    struct slot *slots, *idle;
     uint64_t started, finished, next_at, seed, positions;
     int result;
 };
@@ -58,8 +60,8 @@ static void slot_done(struct blk_req *req, int result)
     b->finished++;
     if (result < 0 && b->result == 0)
         b->result = result;
-    if (b->started < b->count && b->result == 0)
-        slot_start(slot);
+    slot->next_idle = b->idle;
+    b->idle = slot;
 }
 
 static int prepare(struct bench *b, uint8_t **ret_buffers, struct error *err)
@@ -80,9 +82,28 @@ static int prepare(struct bench *b, uint8_t **ret_buffers, struct error *err)
         slot->iov = (struct iovec){buffers + i * b->size_bytes, b->size_bytes};
         slot->req.iov = &slot->iov;
         slot->req.done = slot_done;
+        slot->next_idle = b->idle;
+        b->idle = slot;
     }
     *ret_buffers = buffers;
     return 0;
+}
+
+static bool wants_more(const struct bench *b)
+{
+    return b->started < b->count && b->result == 0;
+}
+
+static void start_idle(struct bench *b)
+{
+    blk_plug_polled(b->blk);
+    while (b->idle && wants_more(b)) {
+        struct slot *slot = b->idle;
+        b->idle = slot->next_idle;
+        slot_start(slot);
+    }
+    blk_unplug(b->blk);
+    blk_poll_now(b->blk);
 }
 
 static double since(const struct timespec *begin)
@@ -118,12 +139,11 @@ static int run(struct bench *b, struct error *err)
     r = prepare(b, &buffers, err);
     if (r == 0) {
         clock_gettime(CLOCK_MONOTONIC, &begin);
-        blk_plug(b->blk);
-        for (uint64_t i = 0; i < b->depth && b->started < b->count; i++)
-            slot_start(&b->slots[i]);
-        blk_unplug(b->blk);
-        while (b->blk->in_flight)
-            blk_wait(b->blk);
+        while (b->blk->in_flight || wants_more(b)) {
+            start_idle(b);
+            if (!b->idle || (b->blk->in_flight && !wants_more(b)))
+                blk_wait(b->blk);
+        }
         double seconds = since(&begin);
         r = b->result;
         if (r < 0)
