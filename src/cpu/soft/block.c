@@ -1,40 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "cpu/soft/block.h"
+#include "cpu/soft/block_priv.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <sys/mman.h>
 
 #include "cpu/soft/fpu.h"
 #include "cpu/soft/t1.h"
 #include "cpu/soft/thunk.h"
-
-#define GRANULE_SHIFT 6
-#define BLOCK_ALIGN 64
-
-/*
- * Blocks by their place and mode. A row is a line of the host's caches; a block is looked for in
- * the first ways that are taken. What does not fit hangs from the block in the last way.
- */
-#define ROWS (1u << 17)
-#define WAYS 8
-struct row {
-    uint32_t tags[WAYS];
-    uint32_t at[WAYS]; /* in the arena, in BLOCK_ALIGN, from 1; 0: free */
-} __attribute__((aligned(64)));
-
-struct block_cache {
-    uint8_t *arena;
-    uint64_t used, room;
-    struct row *rows;
-    struct block **pages; /* by page of the store: its blocks */
-    uint64_t page_count;
-    const struct block *decoded; /* whose instructions insns has */
-    struct x86_insn insns[BLOCK_UOPS];
-    /* One instruction that is not cached: it crosses a page or does not lie in memory. */
-    _Alignas(64) uint8_t scratch[sizeof(struct block)];
-    struct uop scratch_uops[2];
-};
 
 static uint64_t row_hash(uint64_t ram_offset, uint32_t mode)
 {
@@ -85,7 +57,7 @@ static void way_pop(const struct block_cache *bc, struct row *row, unsigned way)
     row->tags[way] = next ? tag_of(next->ram_offset, next->mode) : 0;
 }
 
-static void row_remove(struct block_cache *bc, struct block *b)
+void block_row_remove(struct block_cache *bc, struct block *b)
 {
     struct row *row = row_of(bc, b->ram_offset, b->mode);
     unsigned way = 0, last = WAYS - 1;
@@ -304,79 +276,34 @@ static struct block *scratch_block(struct cpu *c, const struct x86_insn *in)
     return NULL;
 }
 
-/* This page now holds decoded code: stores to it must be seen by everybody. */
-static void protect_page(struct cpu *c, uint64_t page_offset)
-{
-    struct soft_engine *soft = c->soft;
-    _Atomic uint8_t *flags = ram_flags(soft->ram, page_offset);
-
-    if (atomic_load_explicit(flags, memory_order_acquire) & RAM_CODE)
-        return;
-    atomic_fetch_or(flags, RAM_CODE);
-    tlb_protect(c, soft->ram->host + page_offset);
-    /*
-     * Other CPUs may hold a writable translation until they next look at their requests; wait
-     * for each that is running, or its store could go by unseen after we have read the bytes.
-     */
-    for (unsigned i = 0; i < soft->cpu_count; i++) {
-        struct cpu *other = soft->cpus[i];
-        if (!other || other == c)
-            continue;
-        atomic_fetch_or(&other->requests, REQ_FLUSH);
-        while (atomic_load(&other->requests) & REQ_FLUSH && atomic_load(&other->in_guest)) {
-            if (atomic_load(&c->requests) & REQ_FLUSH) {
-                atomic_fetch_and(&c->requests, ~(uint32_t)REQ_FLUSH);
-                tlb_flush(c);
-            }
-            sched_yield();
-        }
-    }
-}
-
-/* The 64-byte pieces of a page that [offset, offset + len) touches; it lies within the page. */
-static uint64_t granule_bits(uint64_t offset, uint64_t len_bytes)
-{
-    unsigned first = (unsigned)(offset & PAGE_MASK) >> GRANULE_SHIFT;
-    unsigned last = (unsigned)((offset & PAGE_MASK) + len_bytes - 1) >> GRANULE_SHIFT;
-    return (~0ULL >> (63 - (last - first))) << first;
-}
-
-/* Make the block known at its place. */
-static void keep_block(struct cpu *c, struct block *b)
-{
-    struct block_cache *bc = c->blocks;
-    uint64_t page = b->ram_offset >> RAM_PAGE_SHIFT;
-    unsigned first = (unsigned)MIN((uint64_t)b->len, PAGE_MASK + 1 - (b->ram_offset & PAGE_MASK));
-
-    row_add(bc, b);
-    b->page_next[0] = bc->pages[page];
-    bc->pages[page] = b;
-    atomic_fetch_or(&c->soft->granules[page], granule_bits(b->ram_offset, first));
-    if (b->ram_offset2 == NO_RAM)
-        return;
-    page = b->ram_offset2 >> RAM_PAGE_SHIFT;
-    b->page_next[1] = bc->pages[page];
-    bc->pages[page] = b;
-    atomic_fetch_or(&c->soft->granules[page], granule_bits(b->ram_offset2, b->len - first));
-}
-
 static bool has_room(const struct block_cache *bc, uint64_t bytes)
 {
     return bc->used + bytes <= bc->room;
 }
 
-static void *take_room(struct block_cache *bc, uint64_t bytes)
+void *block_take_room(struct block_cache *bc, uint64_t bytes)
 {
     void *room = bc->arena + bc->used;
     bc->used += align_up(bytes, BLOCK_ALIGN);
     return room;
 }
 
+/* Make the block known at its place. */
+static void keep_block(struct cpu *c, struct block *b)
+{
+    unsigned first = (unsigned)MIN((uint64_t)b->len, PAGE_MASK + 1 - (b->ram_offset & PAGE_MASK));
+
+    row_add(c->blocks, b);
+    block_keep_part(c, b, 0, b->ram_offset, first);
+    if (b->ram_offset2 != NO_RAM)
+        block_keep_part(c, b, 1, b->ram_offset2, b->len - first);
+}
+
 /* A kept block of these instructions; the caller has seen that there is room. */
 static struct block *new_block(struct cpu *c, uint64_t ram_offset, uint64_t ram_offset2,
                                const struct x86_insn *insns, unsigned count, unsigned len)
 {
-    struct block *b = take_room(c->blocks, sizeof(*b) + count);
+    struct block *b = block_take_room(c->blocks, sizeof(*b) + count);
 
     fill_block(c, b, count, len);
     b->ram_offset = ram_offset;
@@ -401,8 +328,8 @@ static struct block *single_block(struct cpu *c, const struct fetch_page *page, 
     uint64_t room = PAGE_MASK + 1 - (lin & PAGE_MASK);
     if (!page->host || !next.host || in.len <= room || c->mode & MODE_SINGLE)
         return scratch_block(c, &in);
-    protect_page(c, page->ram_offset);
-    protect_page(c, next.ram_offset);
+    block_protect_page(c, page->ram_offset);
+    block_protect_page(c, next.ram_offset);
     /* Once more: what was there before the pages were watched may have changed. */
     if (!decode_one(c, page, lin, &next, &in) || !next.host || in.len <= room)
         return has_fault(c) ? NULL : scratch_block(c, &in);
@@ -422,9 +349,9 @@ static struct block *build_block(struct cpu *c, const struct fetch_page *page, u
     struct x86_decode_env env = decode_env(c);
 
     fpu_save(c); /* as in decode_one() */
-    if (!has_room(bc, sizeof(struct block) + BLOCK_UOPS) || c->thunks_full || c->t1->full)
+    if (!has_room(bc, BLOCK_ROOM) || c->thunks_full || c->t1->full)
         block_flush(c);
-    protect_page(c, page->ram_offset);
+    block_protect_page(c, page->ram_offset);
     bc->decoded = NULL;
     unsigned count = 0, at = 0;
     c->stats[STAT_BUILT]++;
@@ -483,7 +410,7 @@ struct block *block_make_uops(struct cpu *c, struct block *b)
         return NULL;
     }
     if (has_room(bc, bytes)) {
-        struct uop *uops = take_room(bc, bytes);
+        struct uop *uops = block_take_room(bc, bytes);
         if (build_uops(c, insns, b->count, uops)) {
             b->uops = uops;
             return b;
@@ -493,7 +420,7 @@ struct block *block_make_uops(struct cpu *c, struct block *b)
     struct block old = *b;
     block_flush(c);
     b = new_block(c, old.ram_offset, old.ram_offset2, insns, old.count, old.len);
-    b->uops = take_room(bc, bytes);
+    b->uops = block_take_room(bc, bytes);
     if (build_uops(c, insns, b->count, b->uops))
         return b;
     c->events |= EV_ERROR;
@@ -581,133 +508,4 @@ struct block *block_find(struct cpu *c)
         *slot = (struct jump_slot){
             .lin = lin, .key = c->jump_key, .code = t1_slot_code(c, b), .block = b};
     return b;
-}
-
-/* ---- writes to code ---- */
-
-static void kill_block(struct cpu *c, struct block *b)
-{
-    row_remove(c->blocks, b);
-    b->dead = true;
-    c->stats[STAT_KILLED]++;
-    t1_forget(c, b);
-    if (b == c->block)
-        c->events |= EV_BREAK;
-}
-
-/* Of the bytes of a block those in this page: where they begin, and how many. */
-static uint64_t part_in_page(const struct block *b, uint64_t page, unsigned *ret_len)
-{
-    unsigned first = (unsigned)MIN((uint64_t)b->len, PAGE_MASK + 1 - (b->ram_offset & PAGE_MASK));
-    if (b->ram_offset >> RAM_PAGE_SHIFT == page) {
-        *ret_len = first;
-        return b->ram_offset;
-    }
-    *ret_len = b->len - first;
-    return b->ram_offset2;
-}
-
-static void kill_in_page(struct cpu *c, uint64_t page, uint64_t from, uint64_t end)
-{
-    struct block **at = &c->blocks->pages[page];
-    uint64_t left = 0;
-
-    while (*at) {
-        struct block *b = *at;
-        unsigned len;
-        uint64_t begin = part_in_page(b, page, &len);
-        struct block **next = &b->page_next[b->ram_offset >> RAM_PAGE_SHIFT != page];
-
-        if (!b->dead && begin < end && from < begin + len)
-            kill_block(c, b);
-        if (b->dead) { /* now, or through its other page */
-            *at = *next;
-        } else {
-            left |= granule_bits(begin, len);
-            at = next;
-        }
-    }
-    if (c->soft->cpu_count > 1)
-        return; /* the bits are the others' too */
-    atomic_store(&c->soft->granules[page], left);
-    if (!left)
-        atomic_fetch_and(ram_flags(c->soft->ram, page << RAM_PAGE_SHIFT), (uint8_t)~RAM_CODE);
-}
-
-void block_kill_range(struct cpu *c, uint64_t ram_offset, uint64_t len_bytes)
-{
-    uint64_t end = ram_offset + len_bytes;
-    for (uint64_t page = ram_offset >> RAM_PAGE_SHIFT; page << RAM_PAGE_SHIFT < end; page++)
-        if (page < c->blocks->page_count)
-            kill_in_page(c, page, ram_offset, end);
-}
-
-static bool hits_code(struct soft_engine *soft, uint64_t ram_offset, uint64_t len_bytes)
-{
-    uint64_t end = ram_offset + len_bytes;
-    while (ram_offset < end) {
-        uint64_t page_end = MIN((ram_offset | PAGE_MASK) + 1, end);
-        uint64_t bits = granule_bits(ram_offset, page_end - ram_offset);
-        if (atomic_load(&soft->granules[ram_offset >> RAM_PAGE_SHIFT]) & bits)
-            return true;
-        ram_offset = page_end;
-    }
-    return false;
-}
-
-void block_code_written(struct cpu *c, uint64_t ram_offset, uint64_t len_bytes)
-{
-    struct soft_engine *soft = c->soft;
-
-    if (!hits_code(soft, ram_offset, len_bytes))
-        return;
-    block_kill_range(c, ram_offset, len_bytes);
-    for (unsigned i = 0; i < soft->cpu_count; i++)
-        if (soft->cpus[i] && soft->cpus[i] != c)
-            block_post_write(soft->cpus[i], ram_offset, len_bytes);
-}
-
-static void lock_writes(struct cpu *c)
-{
-    while (atomic_exchange_explicit(&c->code_lock, 1, memory_order_acquire))
-        sched_yield();
-}
-
-static void unlock_writes(struct cpu *c)
-{
-    atomic_store_explicit(&c->code_lock, 0, memory_order_release);
-}
-
-void block_post_write(struct cpu *c, uint64_t ram_offset, uint64_t len_bytes)
-{
-    lock_writes(c);
-    if (c->code_count < CODE_WRITES_MAX)
-        c->code_writes[c->code_count++] = (struct code_write){ram_offset, len_bytes};
-    else
-        c->code_overflow = true;
-    atomic_fetch_or(&c->requests, REQ_CODE);
-    unlock_writes(c);
-}
-
-void block_take_writes(struct cpu *c)
-{
-    struct code_write writes[CODE_WRITES_MAX];
-    unsigned count;
-    bool overflow;
-
-    lock_writes(c);
-    atomic_fetch_and(&c->requests, ~(uint32_t)REQ_CODE);
-    count = c->code_count;
-    overflow = c->code_overflow;
-    for (unsigned i = 0; i < count; i++)
-        writes[i] = c->code_writes[i];
-    c->code_count = 0;
-    c->code_overflow = false;
-    unlock_writes(c);
-    if (overflow) {
-        block_flush(c);
-        return;
-    }
-    for (unsigned i = 0; i < count; i++)
-        block_kill_range(c, writes[i].offset, writes[i].len_bytes);
 }

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What block.c (finding and decoding) and block_write.c (writes to code) share.
+ */
+#ifndef CPU_SOFT_BLOCK_PRIV_H
+#define CPU_SOFT_BLOCK_PRIV_H
+
+#include "cpu/soft/block.h"
+
+#define GRANULE_SHIFT 6
+#define GRANULES (1u << (RAM_PAGE_SHIFT - GRANULE_SHIFT))
+#define BLOCK_ALIGN 64
+
+/*
+ * Blocks by their place and mode. A row is a line of the host's caches; a block is looked for in
+ * the first ways that are taken. What does not fit hangs from the block in the last way.
+ */
+#define ROWS (1u << 17)
+#define WAYS 8
+struct row {
+    uint32_t tags[WAYS];
+    uint32_t at[WAYS]; /* in the arena, in BLOCK_ALIGN, from 1; 0: free */
+} __attribute__((aligned(64)));
+
+/* The blocks of one page of the store, by the granule that they begin in. */
+struct code_page {
+    struct block *granules[GRANULES];
+};
+/* Of the arena, that one block may take with the lists of its pages. */
+#define BLOCK_ROOM                                                                                 \
+    (align_up(sizeof(struct block) + BLOCK_UOPS, BLOCK_ALIGN) + 2 * sizeof(struct code_page))
+struct block_cache {
+    uint8_t *arena;
+    uint64_t used, room;
+    struct row *rows;
+    struct code_page **pages; /* by page of the store; NULL: no blocks */
+    uint64_t page_count;
+    const struct block *decoded; /* whose instructions insns has */
+    struct x86_insn insns[BLOCK_UOPS];
+    /* One instruction that is not cached: it crosses a page or does not lie in memory. */
+    _Alignas(64) uint8_t scratch[sizeof(struct block)];
+    struct uop scratch_uops[2];
+};
+
+/* So many bytes of the arena; the caller has seen that there is room. */
+void *block_take_room(struct block_cache *bc, uint64_t bytes);
+void block_row_remove(struct block_cache *bc, struct block *b);
+
+/* This page now holds decoded code: stores to it must be seen by everybody. */
+void block_protect_page(struct cpu *c, uint64_t page_offset);
+/* Note where part `which` of a new block lies, so that writes to it kill it. */
+void block_keep_part(struct cpu *c, struct block *b, unsigned which, uint64_t begin, unsigned len);
+
+#endif
