@@ -239,6 +239,28 @@ def linux(lab, kernel, arch, initrd, cpus=1):
         vm.expect_end(SHORT)
 
 
+@case("stress", seconds=20)
+@case("stress-hour", "soak", seconds=3600)
+def stress(lab, seconds):
+    """4 processors under fork, code that changes, signals, unmasked exceptions, locks, pages taken"""
+    work = "'gzip -1c /bin/busybox | gzip -dc | cmp - /bin/busybox'"
+    with lab.machine(memory_mib=384, cpus=4,
+                     kernel=packages.the_file("linux-image-cloud-amd64", "amd64", "boot/vmlinuz-*"),
+                     initrd=images.built("initramfs-stress"),
+                     append="console=ttyS0,115200 panic=-1") as vm:
+        vm.expect(PROMPT, LONG, never="Kernel panic")
+        kib = []
+        for part in (seconds // 4, seconds - seconds // 4):
+            report = vm.run(f"stress {part} {work}", part + LONG)
+            check("stress: passed" in report, report)
+            kib.append(vm.memory_kib())
+        vm.run("! dmesg | grep -Ei 'lockup|stall|BUG:|unhandled'", SHORT)
+        if seconds >= 3600:  # by then the caches of translations are full
+            check(kib[1] < kib[0] + 64 * 1024, f"the process grew: {kib} KiB")
+        vm.send("poweroff -f\n")
+        vm.expect_end(LONG)
+
+
 def login(vm, host):
     vm.expect(f"{host} login: ", LONG, never="Kernel panic|no file system")
     vm.send("root\n")

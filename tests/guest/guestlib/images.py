@@ -342,6 +342,14 @@ def initramfs_of(kernel, arch):
     return make
 
 
+def initramfs_stress(out, folder):
+    program = folder / "stress"
+    tool("gcc", "-O2", "-static", "-Wall", "-Wextra", "-D_GNU_SOURCE", "-pthread", "-o", program,
+         paths.GUEST / "programs" / "stress.c", "-lm")
+    out.write_bytes(initramfs.build("linux-image-cloud-amd64", "amd64",
+                                    [("bin/stress", program.read_bytes(), 0o755)]))
+
+
 # name → (file name, function that makes it, what it is)
 CATALOG = {
     "demo": ("demo.vhd", linux_disk("demo", "yado-demo", "Yado demo: Debian kernel, BusyBox",
@@ -353,6 +361,8 @@ CATALOG = {
                    "Linux with drivers for IDE and virtio on a dynamic VHD"),
     "initramfs-cloud": ("initramfs-cloud.gz", initramfs_of("linux-image-cloud-amd64", "amd64"),
                         "initial RAM disk for the cloud kernel"),
+    "initramfs-stress": ("initramfs-stress.gz", initramfs_stress,
+                         "initial RAM disk with tests/guest/programs/stress.c"),
     "initramfs-amd64": ("initramfs-amd64.gz", initramfs_of("linux-image-amd64", "amd64"),
                         "initial RAM disk for the generic kernel"),
     "initramfs-686-pae": ("initramfs-686-pae.gz", initramfs_of("linux-image-686-pae", "i386"),
@@ -374,7 +384,7 @@ def built(name):
     file_name, make, what = CATALOG[name]
     out = paths.IMAGES / file_name
     stamp = out.with_name(f".{out.name}.stamp")
-    describers = [p for folder in ("guestlib", "init") for p in (paths.GUEST / folder).rglob("*")
+    describers = [p for folder in ("guestlib", "init", "programs") for p in (paths.GUEST / folder).rglob("*")
                   if p.is_file() and p.suffix != ".pyc"
                   and p.name not in ("machine.py", "cases.py", "netcases.py",
                                      "servicecases.py", "paths.py")]

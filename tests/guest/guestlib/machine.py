@@ -145,6 +145,17 @@ class Machine:
         self.errors.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def memory_kib(self):
+        """Of the host, that the machine's process has."""
+        text = pathlib.Path(f"/proc/{self.pid()}/smaps_rollup").read_text()
+        return int(re.search(r"^Pss: +(\d+)", text, re.M).group(1))
+
+    def pid(self):
+        """yado may start the machine as a child; QEMU is one process."""
+        pid = self.process.pid
+        children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return int(children[0]) if children else pid
+
     # The serial port.
     def pump(self, seconds):
         """Take in what the serial port says next, within this time; False at its end."""
