@@ -14,7 +14,7 @@
 #define PC_ROWS_MAX 58
 #define PC_IDE_DRIVES 4
 #define PC_AHCI_SLOT 19
-#define PC_SCSI_SLOT 20
+#define PC_SCSI_SLOT 27 /* behind the cards: pc_nic_slot() */
 #define PC_SATA_DISKS 5u
 #define PC_SATA_CD 5u /* its port */
 #define PC_SCSI_DISKS 8u

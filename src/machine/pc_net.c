@@ -17,7 +17,7 @@
 
 #define ROM_FOLDER "/usr/lib/ipxe/qemu/"
 #define NIC_ROM_BYTES_MAX MIB(1)
-/* The first card is where a PC's card is expected; the others lie behind the rest. */
+/* The first card is where a PC's card is expected; the others, seven at most, lie behind the rest. */
 #define NIC_SLOT_FIRST 3u
 #define NIC_SLOT_MORE 20u
 

@@ -345,6 +345,25 @@ static void test_state(void **state)
     machine_free(two);
 }
 
+/* Everything that a machine can have has room in one. */
+static void test_everything(void **state)
+{
+    static const uint8_t code[] = {0xeb, 0xfe};
+    struct machine_config c = config();
+    struct error err = {""};
+    struct machine *m = NULL;
+
+    (void)state;
+    kernel_write(code, sizeof(code));
+    c.sata = c.scsi = true;
+    c.net_count = MACHINE_NETS_MAX;
+    for (unsigned n = 0; n < c.net_count; n++)
+        c.nets[n] = (struct machine_net){.nic = n % 4, .mac = {0x52, 0x54, 0, 0, 0, (uint8_t)n}};
+    if (machine_new(&c, &m, &err) < 0)
+        fail_msg("%s", err.text);
+    machine_free(m);
+}
+
 /* Two processors: the second sleeps until it is called, and stops as the first does. */
 static void test_processors(void **state)
 {
@@ -498,6 +517,7 @@ int main(void)
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_damaged_kernels),
         cmocka_unit_test(test_state),
+        cmocka_unit_test(test_everything),
         cmocka_unit_test(test_processors),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
