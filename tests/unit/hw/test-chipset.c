@@ -138,6 +138,12 @@ static void test_configuration_mechanism(void **state)
     assert_int_equal(cfg_get(f, PCI_DEVFN(1, 0), 0x0e, 1), 0x80);
     assert_int_equal(cfg_get(f, PCI_DEVFN(1, 3), 2, 2), 0x7113);
     assert_int_equal(cfg_get(f, PCI_DEVFN(9, 0), 0, 4), 0xffffffff);
+    /* The byte in the address, where others than this chip take it from. */
+    bus_write(f->pio, 0xcf8, 4, 0x80000002);
+    assert_int_equal(bus_read(f->pio, 0xcf8, 4), 0x80000000);
+    assert_int_equal(bus_read(f->pio, 0xcfc, 2), 0x1237);
+    assert_int_equal(bus_read(f->pio, 0xcfe, 2), 0x1237);
+    assert_int_equal(bus_read(f->pio, 0xcfc, 4), 0x12378086);
     bus_write(f->pio, 0xcf8, 4, 0);
     assert_int_equal(bus_read(f->pio, 0xcfc, 4), 0xffffffff);
     assert_int_equal(f->resets, 0);
