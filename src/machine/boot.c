@@ -183,7 +183,7 @@ static int cpu_start(struct pc *pc)
 int boot_apply(struct pc *pc)
 {
     static const uint64_t gdt[] = {0, 0x00cf9b000000ffffULL, 0x00cf93000000ffffULL};
-    struct bus *mem = pc->m->mem;
+    const struct dma dma = {.bus = pc->m->mem};
     int r;
 
     if (!pc->boot.used)
@@ -193,11 +193,11 @@ int boot_apply(struct pc *pc)
     for (unsigned i = 0; i < pc->boot.count; i++) {
         const struct boot_piece *piece = &pc->boot.pieces[i];
 
-        r = dma_write(mem, piece->gpa, piece->data, piece->len_bytes);
+        r = dma_write(&dma, piece->gpa, piece->data, piece->len_bytes);
         if (r < 0)
             return r;
     }
-    if ((r = dma_write(mem, BOOT_GDT_GPA, gdt, sizeof(gdt))) < 0 || (r = boot_acpi(pc)) < 0)
+    if ((r = dma_write(&dma, BOOT_GDT_GPA, gdt, sizeof(gdt))) < 0 || (r = boot_acpi(pc)) < 0)
         return r;
     return cpu_start(pc);
 }

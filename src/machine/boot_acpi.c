@@ -157,6 +157,7 @@ int boot_acpi(struct pc *pc)
     uint64_t end = pc->m->low_ram_bytes;
     struct loader l = {
         .pc = pc, .high_next = end - BOOT_ACPI_BYTES, .high_end = end, .fseg_next = BOOT_RSDP_GPA};
+    const struct dma dma = {.bus = pc->m->mem};
     struct blob script = {0};
     int r = file_read(pc, "etc/table-loader", &script);
 
@@ -164,8 +165,7 @@ int boot_acpi(struct pc *pc)
         r = run_script(&l, &script);
     for (unsigned i = 0; i < l.count; i++) {
         if (r == 0)
-            r = dma_write(pc->m->mem, l.files[i].gpa, l.files[i].blob.data,
-                          l.files[i].blob.len_bytes);
+            r = dma_write(&dma, l.files[i].gpa, l.files[i].blob.data, l.files[i].blob.len_bytes);
         blob_done(&l.files[i].blob);
     }
     blob_done(&script);

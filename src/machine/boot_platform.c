@@ -141,6 +141,7 @@ static int real_mode_interrupts(struct pc *pc)
     static const uint8_t pic[][2] = {{0x20, 0x11}, {0x21, 0x08}, {0x21, 0x04}, {0x21, 0x01},
                                      {0xa0, 0x11}, {0xa1, 0x70}, {0xa1, 0x02}, {0xa1, 0x01},
                                      {0x21, 0xfa}, {0xa1, 0xff}};
+    const struct dma dma = {.bus = pc->m->mem};
     uint8_t table[256 * 4];
     int r;
 
@@ -150,8 +151,8 @@ static int real_mode_interrupts(struct pc *pc)
                                                              : HANDLER_NONE;
         le32_put(table + 4 * vector, (HANDLERS_GPA >> 4) << 16 | handler);
     }
-    if ((r = dma_write(pc->m->mem, 0, table, sizeof(table))) < 0 ||
-        (r = dma_write(pc->m->mem, HANDLERS_GPA, handlers, sizeof(handlers))) < 0)
+    if ((r = dma_write(&dma, 0, table, sizeof(table))) < 0 ||
+        (r = dma_write(&dma, HANDLERS_GPA, handlers, sizeof(handlers))) < 0)
         return r;
     for (unsigned i = 0; i < ARRAY_LEN(pic); i++)
         bus_write(pc->m->pio, pic[i][0], 1, pic[i][1]);

@@ -89,7 +89,7 @@ static int make_pic(struct pc *pc, struct error *err)
 
 static int make_ioapic(struct pc *pc, struct error *err)
 {
-    struct ioapic_env env = {.msi = pc_msi(pc)};
+    struct ioapic_env env = {.msi = pc_msi(pc), .source = PC_IOAPIC_SOURCE};
 
     (void)err;
     return ioapic_new(&env, &pc->ioapic);
@@ -211,6 +211,7 @@ static int make_hpet(struct pc *pc, struct error *err)
         .pin = hpet_pin,
         .ctx = pc,
         .msi = pc_msi(pc),
+        .source = PC_HPET_SOURCE,
     };
 
     (void)err;
@@ -358,10 +359,13 @@ static int make_com2(struct pc *pc, struct error *err)
     return ns16550_new(&env, &pc->com2);
 }
 
+/* It is a part of the bridge to ISA, as which its accesses come. */
 static int make_dma(struct pc *pc, struct error *err)
 {
+    const struct dma memory = {.bus = pc->m->mem, .requester = PCI_DEVFN(SLOT_SOUTH_BRIDGE, 0)};
+
     (void)err;
-    return i8237_new(pc->m->mem, &pc->dma);
+    return i8237_new(&memory, &pc->dma);
 }
 
 /* Drive A is there whether it has a disk or not, so that one can be inserted later. */

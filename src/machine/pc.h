@@ -15,6 +15,9 @@
 #define PC_IDE_DRIVES 4
 #define PC_AHCI_SLOT 19
 #define PC_SCSI_SLOT 27 /* behind the cards: pc_nic_slot() */
+/* Chips of the platform on a bus that no device is on, as the sources of their messages. */
+#define PC_IOAPIC_SOURCE 0xf0f8u
+#define PC_HPET_SOURCE 0xf078u
 #define PC_SATA_DISKS 5u
 #define PC_SATA_CD 5u /* its port */
 #define PC_SCSI_DISKS 8u

@@ -56,11 +56,14 @@ struct line pc_line(struct pc *pc, enum irq_source source, unsigned n)
     return (struct line){.set = set[source], .ctx = pc, .n = n};
 }
 
-static void msi_out(void *ctx, uint64_t addr, uint32_t data)
+static void msi_out(void *ctx, uint16_t source, uint64_t addr, uint32_t data)
 {
     struct pc *pc = ctx;
     struct engine *engine = pc->m->engine;
 
+    (void)source;
+    if (addr >> 20 != LAPIC_BASE >> 20)
+        return; /* a write to somewhere else */
     if (engine->ops->msi)
         engine->ops->msi(engine, addr, data);
     else

@@ -24,7 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_require(bus_new("mem", 1ULL << 36, ram, &mem) == 0);
     fuzz_require(bus_new("pio", 0x10000, NULL, &pio) == 0);
     fuzz_require(bus_add(mem, &ram_region) == 0);
-    fuzz_require(i8237_new(mem, &dma) == 0);
+    fuzz_require(i8237_new(&(const struct dma){.bus = mem}, &dma) == 0);
     const struct fdc_env env = {.dma = i8237_isa_dma(dma), .channel = 2, .drives = 1};
     fuzz_require(fdc_new(&env, &fdc) == 0);
     struct isa_dma_client client = fdc_dma_client(fdc);

@@ -43,7 +43,7 @@ static void walk(struct world *w, uint8_t options)
         uint8_t buf[512];
         uint64_t n = slices_get(&chain.out, 3, buf, sizeof(buf));
         n = slices_put(&chain.in, 1, buf, n);
-        slices_wrote(&chain.in, w->mem, n);
+        slices_wrote(&chain.in, &vq.dma, n);
         if (i % 5 == 4)
             vq_unpop(&vq);
         else

@@ -10,14 +10,17 @@
 #include <stdint.h>
 
 struct msi_sink {
-    void (*send)(void *ctx, uint64_t addr, uint32_t data);
+    /* source: who sends it, as bus, device and function of PCI; chips of the platform have one
+     * beyond the buses that there are. */
+    void (*send)(void *ctx, uint16_t source, uint64_t addr, uint32_t data);
     void *ctx;
 };
 
-static inline void msi_send(const struct msi_sink *sink, uint64_t addr, uint32_t data)
+static inline void msi_send(const struct msi_sink *sink, uint16_t source, uint64_t addr,
+                            uint32_t data)
 {
     if (sink->send)
-        sink->send(sink->ctx, addr, data);
+        sink->send(sink->ctx, source, addr, data);
 }
 
 #endif

@@ -191,7 +191,7 @@ void pci_msi_notify(struct pci_dev *pd, unsigned n)
         return;
     const uint8_t *cap = pd->config + pd->msi_cap;
     uint64_t addr = le32_get(cap + 4) | (uint64_t)le32_get(cap + 8) << 32;
-    msi_send(&pd->bus->env.msi, addr, le16_get(cap + 12));
+    msi_send(&pd->bus->env.msi, pd->devfn, addr, le16_get(cap + 12));
 }
 
 static bool msix_masked(const struct pci_dev *pd, unsigned n)
@@ -206,7 +206,7 @@ void pci_msix_notify(struct pci_dev *pd, unsigned n)
     if (msix_masked(pd, n) || !pci_bus_master(pd))
         pd->msix_pending[n / 8] |= 1 << n % 8;
     else
-        msi_send(&pd->bus->env.msi, pd->msix[n].addr, pd->msix[n].data);
+        msi_send(&pd->bus->env.msi, pd->devfn, pd->msix[n].addr, pd->msix[n].data);
 }
 
 /* Send what became pending while masked. */
@@ -218,7 +218,7 @@ static void msix_flush(struct pci_dev *pd)
         if (!(pd->msix_pending[n / 8] >> n % 8 & 1) || msix_masked(pd, n))
             continue;
         pd->msix_pending[n / 8] &= ~(1 << n % 8);
-        msi_send(&pd->bus->env.msi, pd->msix[n].addr, pd->msix[n].data);
+        msi_send(&pd->bus->env.msi, pd->devfn, pd->msix[n].addr, pd->msix[n].data);
     }
 }
 
@@ -404,6 +404,7 @@ int pci_dev_init(struct pci_dev *pd, struct pci_bus *bus, uint8_t devfn, const c
     pd->name = name;
     pd->bus = bus;
     pd->devfn = devfn;
+    pd->dma = (struct dma){.bus = bus->env.mem, .map = bus->env.iommu, .requester = devfn};
     pd->cap_end = CAPS_START;
     le16_put(pd->config + CFG_VENDOR, ids->vendor);
     le16_put(pd->config + CFG_VENDOR + 2, ids->device);

@@ -12,6 +12,7 @@
 
 #include "hw/core/device.h"
 #include "hw/core/msi.h"
+#include "memory/dma.h"
 
 #define PCI_BARS 6
 #define PCI_ROM_BAR 6
@@ -26,6 +27,7 @@ struct pci_env {
     void (*intx)(void *ctx, unsigned devfn, unsigned pin, bool level);
     void *intx_ctx;
     struct msi_sink msi;
+    struct dma_map iommu; /* what devices' accesses to memory go through */
 };
 
 struct pci_ids {
@@ -49,6 +51,7 @@ struct pci_msix_vector {
 struct pci_dev {
     const char *name;
     struct pci_bus *bus;
+    struct dma dma; /* its way to memory, through the IOMMU if there is one */
     uint8_t devfn;
     uint8_t config[PCI_CONFIG_BYTES];
     uint8_t wmask[PCI_CONFIG_BYTES];   /* bits the guest may write */

@@ -217,17 +217,19 @@ static int dma_copy(struct fw_cfg *cfg, uint64_t gpa, uint32_t len_bytes)
     size_t rest;
     const uint8_t *at = cfg_rest(cfg, &rest);
     uint32_t some = (uint32_t)MIN((size_t)len_bytes, rest);
-    int r = some ? dma_write(cfg->env.mem, gpa, at, some) : 0;
+    const struct dma memory = {.bus = cfg->env.mem}; /* no PCI device, and behind no IOMMU */
+    int r = some ? dma_write(&memory, gpa, at, some) : 0;
     if (!r && some < len_bytes)
-        r = dma_fill(cfg->env.mem, gpa + some, 0, len_bytes - some);
+        r = dma_fill(&memory, gpa + some, 0, len_bytes - some);
     return r;
 }
 
 static void cfg_dma(struct fw_cfg *cfg, uint64_t gpa)
 {
     uint8_t desc[DMA_BYTES], result[4];
+    const struct dma memory = {.bus = cfg->env.mem};
     cfg->dma_addr = 0;
-    if (dma_read(cfg->env.mem, gpa, desc, sizeof(desc)) < 0)
+    if (dma_read(&memory, gpa, desc, sizeof(desc)) < 0)
         return; /* nowhere to report it */
     uint32_t control = be32_get(desc), len_bytes = be32_get(desc + 4);
     uint64_t addr = be64_get(desc + 8);
@@ -244,7 +246,7 @@ static void cfg_dma(struct fw_cfg *cfg, uint64_t gpa)
         cfg->offset += (uint32_t)MIN((size_t)len_bytes, rest);
     }
     be32_put(result, failed ? DMA_ERROR : 0);
-    dma_write(cfg->env.mem, gpa, result, sizeof(result));
+    dma_write(&memory, gpa, result, sizeof(result));
 }
 
 static uint64_t cfg_read(void *dev, uint64_t offset, unsigned size)

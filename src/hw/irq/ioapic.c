@@ -2,7 +2,9 @@
 /*
  * 82093AA I/O advanced programmable interrupt controller.
  * Intel 82093AA datasheet (290566-001), section 3. Messages leave in the format of MSIs, as they
- * do in chipsets without an APIC bus (Intel SDM vol. 3, 11.11).
+ * do in chipsets without an APIC bus (Intel SDM vol. 3, 11.11). Of its successors it has bits 55:48
+ * of an entry, so that an interrupt remapper can be asked for an entry of its table (VT-d
+ * specification, 5.1.5.1: bits 63:49 and 11 are the entry's number, bit 48 says so).
  *
  * Left out: the arbitration register's life on the APIC bus (it mirrors the identification), SMI
  * and reserved delivery modes (sent on; no local APIC takes them).
@@ -30,7 +32,7 @@ enum {
 #define ENTRY_LEVEL (1ull << 15)
 #define ENTRY_MASKED (1ull << 16)
 #define ENTRY_READ_ONLY (1ull << 12 | ENTRY_REMOTE_IRR)
-#define ENTRY_WRITABLE 0xff0000000001afffull
+#define ENTRY_WRITABLE 0xffff00000001afffull
 
 enum { MODE_FIXED, MODE_LOWEST };
 
@@ -45,14 +47,14 @@ struct ioapic {
 static void pin_send(struct ioapic *io, unsigned n)
 {
     uint64_t e = io->entries[n];
-    uint64_t addr = 0xfee00000u | (e >> 56) << 12 | (e & ENTRY_LOGICAL ? 1 << 2 : 0);
+    uint64_t addr = 0xfee00000u | (e >> 48) << 4 | (e & ENTRY_LOGICAL ? 1 << 2 : 0);
     uint32_t data = (uint32_t)(e & ENTRY_VECTOR) | ENTRY_MODE(e) << 8;
     if (e & ENTRY_LEVEL)
         data |= 1u << 15 | 1u << 14; /* level-triggered, asserted */
     /* Lowest priority asks for the redirection hint. */
     if (ENTRY_MODE(e) == MODE_LOWEST)
         addr |= 1 << 3;
-    msi_send(&io->env.msi, addr, data);
+    msi_send(&io->env.msi, io->env.source, addr, data);
 }
 
 static bool entry_waits_for_eoi(uint64_t e)

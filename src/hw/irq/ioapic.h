@@ -16,6 +16,7 @@ struct ioapic;
 
 struct ioapic_env {
     struct msi_sink msi;
+    uint16_t source; /* as which its messages come */
 };
 
 extern const struct dev_ops ioapic_dev_ops;

@@ -67,7 +67,9 @@ void lapic_page_put(struct lapic *lapic, unsigned cpu, const uint8_t page[LAPIC_
 
 /* Level of local interrupt pin n of all processors: 0 the 8259's INTR, 1 NMI. Fits struct line. */
 void lapic_lint(void *lapic, unsigned n, bool level);
-/* A message written to 0xfeexxxxx. Fits struct msi_sink. */
-void lapic_msi(void *lapic, uint64_t addr, uint32_t data);
+/* A message written to 0xfeexxxxx. */
+void lapic_msi(struct lapic *lapic, uint64_t addr, uint32_t data);
+/* The same from an interrupt remapper, with a destination as x2APICs have them. */
+void lapic_msi_x2apic(struct lapic *lapic, uint32_t dest, uint32_t addr, uint32_t data);
 
 #endif

@@ -181,17 +181,27 @@ static void lapic_send(struct lapic *lapic, const struct lapic_msg *msg)
             apic_take(&lapic->cpus[i], msg);
 }
 
-void lapic_msi(void *ctx, uint64_t addr, uint32_t data)
+static void msi_send_to(struct lapic *lapic, uint32_t dest, bool dest32, uint32_t addr,
+                        uint32_t data)
 {
-    struct lapic *lapic = ctx;
-    if (addr >> 20 != LAPIC_BASE >> 20)
-        return;
-    struct lapic_msg msg = {.dest = addr >> 12 & 0xff,
+    struct lapic_msg msg = {.dest = dest,
+                            .dest32 = dest32,
                             .logical = addr & 1 << 2,
                             .mode = data >> 8 & 7,
                             .vector = (uint8_t)data,
                             .level = data & 1u << 15};
     lapic_send(lapic, &msg);
+}
+
+void lapic_msi(struct lapic *lapic, uint64_t addr, uint32_t data)
+{
+    if (addr >> 20 == LAPIC_BASE >> 20)
+        msi_send_to(lapic, addr >> 12 & 0xff, false, (uint32_t)addr, data);
+}
+
+void lapic_msi_x2apic(struct lapic *lapic, uint32_t dest, uint32_t addr, uint32_t data)
+{
+    msi_send_to(lapic, dest, true, addr, data);
 }
 
 void apic_icr_send(struct lapic_cpu *cpu)

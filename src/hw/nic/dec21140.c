@@ -134,7 +134,7 @@ static bool desc_read(struct dec21140 *d, uint32_t at, uint32_t desc[4])
 {
     uint8_t raw[DESC_BYTES];
 
-    if (dma_read(pci_bus_mem(d->pci.bus), at, raw, sizeof(raw)) < 0) {
+    if (dma_read(&d->pci.dma, at, raw, sizeof(raw)) < 0) {
         d->csr[5] &= ~(7u << 23);
         interrupt(d, INT_FATAL | 2u << 23); /* target abort */
         return false;
@@ -149,7 +149,7 @@ static void desc_write0(struct dec21140 *d, uint32_t at, uint32_t value)
     uint8_t raw[4];
 
     le32_put(raw, value);
-    dma_write(pci_bus_mem(d->pci.bus), at, raw, sizeof(raw));
+    dma_write(&d->pci.dma, at, raw, sizeof(raw));
 }
 
 /* 4.2: the next is behind, or where the second address says, or at the start of the list. */
@@ -214,7 +214,7 @@ static void setup(struct dec21140 *d, uint32_t tdes1, uint32_t gpa)
     uint8_t b[SETUP_BYTES] = {0};
     unsigned single = 0;
 
-    dma_read(pci_bus_mem(d->pci.bus), gpa, b, MIN((size_t)(tdes1 & 0x7ff), sizeof(b)));
+    dma_read(&d->pci.dma, gpa, b, MIN((size_t)(tdes1 & 0x7ff), sizeof(b)));
     d->filter = (uint8_t)((tdes1 & TX_FILTER1 ? 2 : 0) | (tdes1 & TX_FILTER0 ? 1 : 0));
     d->csr[6] &= ~(uint32_t)(MODE_HASH | MODE_HASH_ONLY | MODE_INVERSE);
     d->csr[6] |= (d->filter & 1 ? MODE_HASH : 0u) | (d->filter == 3 ? MODE_HASH_ONLY : 0u) |
@@ -238,7 +238,7 @@ static void setup(struct dec21140 *d, uint32_t tdes1, uint32_t gpa)
 static void add_buffer(struct dec21140 *d, size_t *len, uint32_t gpa, uint32_t bytes)
 {
     bytes = (uint32_t)MIN((size_t)bytes, FRAME_MAX - *len);
-    if (dma_read(pci_bus_mem(d->pci.bus), gpa, d->frame + *len, bytes) == 0)
+    if (dma_read(&d->pci.dma, gpa, d->frame + *len, bytes) == 0)
         *len += bytes;
 }
 
@@ -385,15 +385,15 @@ static bool has_room(struct dec21140 *d, size_t len, unsigned *ret_count)
 
 static void fill(struct dec21140 *d, const uint32_t desc[4], size_t *at, size_t len)
 {
-    struct bus *mem = pci_bus_mem(d->pci.bus);
+    const struct dma *dma = &d->pci.dma;
     size_t first = MIN((size_t)(desc[1] & 0x7ff), len - *at), second;
 
-    dma_write(mem, desc[2], d->frame + *at, first);
+    dma_write(dma, desc[2], d->frame + *at, first);
     *at += first;
     if (desc[1] & CHAINED)
         return;
     second = MIN((size_t)(desc[1] >> 11 & 0x7ff), len - *at);
-    dma_write(mem, desc[3], d->frame + *at, second);
+    dma_write(dma, desc[3], d->frame + *at, second);
     *at += second;
 }
 

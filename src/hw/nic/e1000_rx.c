@@ -154,7 +154,7 @@ static void counters(struct e1000 *e, size_t len)
 bool e1000_receive(void *ctx, const struct net_frame *f)
 {
     struct e1000 *e = ctx;
-    struct bus *mem = pci_bus_mem(e->pci.bus);
+    const struct dma *dma = &e->pci.dma;
     uint32_t count = *e1000_reg(e, REG_RDLEN) / E1000_DESC_BYTES;
     uint32_t head = *e1000_reg(e, REG_RDH), tail = *e1000_reg(e, REG_RDT), left;
     unsigned room = buffer_bytes(e);
@@ -182,16 +182,16 @@ bool e1000_receive(void *ctx, const struct net_frame *f)
         size_t piece = MIN((size_t)room, len - at);
         bool last = at + piece == len;
 
-        if (dma_read(mem, gpa, desc, sizeof(desc)) < 0)
+        if (dma_read(dma, gpa, desc, sizeof(desc)) < 0)
             return true;
-        dma_write(mem, le64_get(desc), e->rx + at, piece);
+        dma_write(dma, le64_get(desc), e->rx + at, piece);
         at += piece;
         le16_put(desc + 8, (uint16_t)piece);
         le16_put(desc + 10, 0);
         desc[12] = (uint8_t)(RXD_DD | (last ? RXD_EOP | status : 0));
         desc[13] = last ? errors : 0;
         le16_put(desc + 14, tag);
-        dma_write(mem, gpa + 8, desc + 8, 8);
+        dma_write(dma, gpa + 8, desc + 8, 8);
         head = head + 1 == count ? 0 : head + 1;
     }
     *e1000_reg(e, REG_RDH) = head;

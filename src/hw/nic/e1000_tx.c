@@ -70,15 +70,14 @@ static void write_back(struct e1000 *e, uint32_t n, const uint8_t *desc)
 {
     uint8_t status = desc[12] | TXD_DD;
 
-    dma_write(pci_bus_mem(e->pci.bus), ring_base(e) + (uint64_t)E1000_DESC_BYTES * n + 12, &status,
-              1);
+    dma_write(&e->pci.dma, ring_base(e) + (uint64_t)E1000_DESC_BYTES * n + 12, &status, 1);
 }
 
 /* Add a descriptor's bytes; what does not fit a packet of this card is cut off. */
 static void packet_add(struct e1000 *e, struct packet *p, uint64_t gpa, size_t bytes)
 {
     bytes = MIN(bytes, (size_t)NET_FRAME_MAX - p->len);
-    if (dma_read(pci_bus_mem(e->pci.bus), gpa, e->tx + p->len, bytes) == 0)
+    if (dma_read(&e->pci.dma, gpa, e->tx + p->len, bytes) == 0)
         p->len += bytes;
 }
 
@@ -197,7 +196,6 @@ static void counters(struct e1000 *e, const struct packet *p)
 static bool packet_collect(struct e1000 *e, uint32_t head, uint32_t tail, uint32_t count,
                            struct packet *p)
 {
-    struct bus *mem = pci_bus_mem(e->pci.bus);
     bool first = true;
 
     *p = (struct packet){0};
@@ -206,7 +204,7 @@ static bool packet_collect(struct e1000 *e, uint32_t head, uint32_t tail, uint32
         uint8_t command;
         bool extended;
 
-        if (dma_read(mem, ring_base(e) + (uint64_t)E1000_DESC_BYTES * n, d, sizeof(d)) < 0)
+        if (dma_read(&e->pci.dma, ring_base(e) + (uint64_t)E1000_DESC_BYTES * n, d, sizeof(d)) < 0)
             return false;
         command = d[11];
         extended = command & TXD_DEXT;
@@ -241,12 +239,11 @@ static bool packet_collect(struct e1000 *e, uint32_t head, uint32_t tail, uint32
 
 static void packet_report(struct e1000 *e, uint32_t head, uint32_t count, uint32_t end)
 {
-    struct bus *mem = pci_bus_mem(e->pci.bus);
-
     for (uint32_t n = head; n != end; n = n + 1 == count ? 0 : n + 1) {
         uint8_t d[E1000_DESC_BYTES];
 
-        if (dma_read(mem, ring_base(e) + (uint64_t)E1000_DESC_BYTES * n, d, sizeof(d)) == 0 &&
+        if (dma_read(&e->pci.dma, ring_base(e) + (uint64_t)E1000_DESC_BYTES * n, d, sizeof(d)) ==
+                0 &&
             d[11] & TXD_RS)
             write_back(e, n, d);
     }

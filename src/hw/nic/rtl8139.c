@@ -163,8 +163,8 @@ static void transmit(struct rtl8139 *c)
 
         if (le32_get(tsd) & TSD_OWN)
             return;
-        if (len > TX_FRAME_MAX || dma_read(pci_bus_mem(c->pci.bus),
-                                           reg32(c, REG_TSAD0 + 4u * c->slot), c->frame, len) < 0)
+        if (len > TX_FRAME_MAX ||
+            dma_read(&c->pci.dma, reg32(c, REG_TSAD0 + 4u * c->slot), c->frame, len) < 0)
             len = 0; /* nothing is sent, but the driver gets its slot back */
         if (len < MIN_BYTES)
             memset(c->frame + len, 0, MIN_BYTES - len);
@@ -214,16 +214,16 @@ static uint32_t ring_used(const struct rtl8139 *c)
 
 static void ring_write(struct rtl8139 *c, uint32_t at, const uint8_t *bytes, size_t len)
 {
-    struct bus *mem = pci_bus_mem(c->pci.bus);
+    const struct dma *dma = &c->pci.dma;
     uint32_t size = ring_bytes(c), base = reg32(c, REG_RBSTART);
     size_t first = len;
 
     at %= size;
     if (!(reg32(c, REG_RCR) & RCR_NO_WRAP) || size == 65536)
         first = MIN(len, (size_t)(size - at));
-    dma_write(mem, (uint64_t)base + at, bytes, first);
+    dma_write(dma, (uint64_t)base + at, bytes, first);
     if (first < len)
-        dma_write(mem, base, bytes + first, len - first);
+        dma_write(dma, base, bytes + first, len - first);
 }
 
 /* The frame behind its header in c->frame, padded and with its check sequence. */

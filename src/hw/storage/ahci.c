@@ -257,11 +257,13 @@ static bool drive_ready(void *ctx)
     return true;
 }
 
-static int drive_map(void *ctx, uint64_t want_bytes, struct slices *s, bool *ret_end)
+static int drive_map(void *ctx, uint64_t want_bytes, bool to_memory, struct slices *s,
+                     bool *ret_end)
 {
     struct ahci_port *port = ctx;
     *ret_end = false;
-    int r = ahci_buffers(port, port->table, port->entries, port->moved_bytes, want_bytes, s);
+    int r =
+        ahci_buffers(port, port->table, port->entries, port->moved_bytes, want_bytes, to_memory, s);
     if (r == 0 && s->len_bytes < want_bytes) {
         ahci_raise(port, IS_OFS);
         return -E2BIG;
@@ -292,7 +294,7 @@ static int make_drive(struct ahci_port *port, const struct ide_drive_config *dri
     const struct ide_env env = {
         .number = port->n,
         .irq = {.set = drive_irq, .ctx = port},
-        .mem = port->ahci->mem,
+        .mem = &port->ahci->pci.dma,
         .dma = &port->dma,
     };
     return ide_new(&env, drives, &port->ide);
@@ -448,7 +450,6 @@ int ahci_new(const struct ahci_env *env, const struct ide_drive_config drives[AH
     struct ahci *ahci = calloc(1, sizeof(*ahci));
     if (!ahci)
         return -ENOMEM;
-    ahci->mem = pci_bus_mem(env->pci);
     int r = pci_dev_init(&ahci->pci, env->pci, env->devfn, "ahci", &ids, 1);
     for (unsigned i = 0; i < AHCI_PORTS; i++) {
         struct ahci_port *port = &ahci->ports[i];

@@ -75,7 +75,6 @@ struct ahci_port {
 
 struct ahci {
     struct pci_dev pci;
-    struct bus *mem;
     struct region registers;
     uint32_t ghc, is;
     struct ahci_port ports[AHCI_PORTS];
@@ -98,11 +97,11 @@ void ahci_port_stop(struct ahci_port *port);
 /* A drive has said what it is: after a reset, or after it was plugged in. */
 void ahci_port_link_up(struct ahci_port *port);
 /*
- * Append the buffers [from, from + want_bytes) of a command table's list, or as much as there is.
- * -EFAULT: it is not all RAM; others as slices_add().
+ * Append the buffers [from, from + want_bytes) of a command table's list, or as much as there is,
+ * to be written if to_memory. -EFAULT: it is not all RAM; others as slices_add().
  */
 int ahci_buffers(struct ahci_port *port, uint64_t table, uint32_t entries, uint64_t from,
-                 uint64_t want_bytes, struct slices *s);
+                 uint64_t want_bytes, bool to_memory, struct slices *s);
 /* A FIS for the guest, at its place in the area for received ones. */
 void ahci_post(struct ahci_port *port, unsigned at, const uint8_t *fis, unsigned len_bytes);
 /* The host's memory cannot be used: nothing goes on until the guest has stopped the port. */

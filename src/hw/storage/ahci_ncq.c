@@ -53,7 +53,7 @@ static void queued_done(struct blk_req *req, int result)
     uint32_t bit = 1u << slot->tag;
     port->queued &= ~bit;
     if (result == 0 && !slot->write)
-        slices_wrote(&slot->slices, port->ahci->mem, slot->slices.len_bytes);
+        slices_wrote(&slot->slices, &port->ahci->pci.dma, slot->slices.len_bytes);
     slices_done(&slot->slices);
     if (port->cancelled || port->halted)
         return;
@@ -87,7 +87,7 @@ void ahci_ncq_start(struct ahci_port *port, unsigned tag, const uint8_t *fis, ui
     else if (slot->write && d->blk->readonly)
         error = ER_ABRT;
     if (!error) {
-        int r = ahci_buffers(port, table, entries, 0, bytes, &slot->slices);
+        int r = ahci_buffers(port, table, entries, 0, bytes, !slot->write, &slot->slices);
         if (r < 0 || slot->slices.len_bytes < bytes) {
             slices_done(&slot->slices);
             if (r == 0)

@@ -26,24 +26,24 @@
 void ahci_post(struct ahci_port *port, unsigned at, const uint8_t *fis, unsigned len_bytes)
 {
     if (port->cmd & CMD_FRE && pci_bus_master(&port->ahci->pci))
-        dma_write(port->ahci->mem, port->fb + at, fis, len_bytes);
+        dma_write(&port->ahci->pci.dma, port->fb + at, fis, len_bytes);
 }
 
 int ahci_buffers(struct ahci_port *port, uint64_t table, uint32_t entries, uint64_t from,
-                 uint64_t want_bytes, struct slices *s)
+                 uint64_t want_bytes, bool to_memory, struct slices *s)
 {
-    struct bus *mem = port->ahci->mem;
+    const struct dma *dma = &port->ahci->pci.dma;
     if (!pci_bus_master(&port->ahci->pci))
         return -EFAULT;
     for (uint32_t i = 0; i < entries && want_bytes; i++) {
         uint8_t entry[16];
-        int r = dma_read(mem, table + AT_BUFFERS + 16ull * i, entry, sizeof(entry));
+        int r = dma_read(dma, table + AT_BUFFERS + 16ull * i, entry, sizeof(entry));
         if (r < 0)
             return r;
         uint64_t len = (le32_get(entry + 12) & 0x3fffff) + 1ull;
         uint64_t skip = MIN(from, len), piece = MIN(len - skip, want_bytes);
         from -= skip;
-        r = piece ? slices_add(s, mem, le64_get(entry) + skip, piece) : 0;
+        r = piece ? slices_add(s, dma, le64_get(entry) + skip, piece, to_memory) : 0;
         if (r < 0)
             return r;
         want_bytes -= piece;
@@ -62,11 +62,11 @@ void ahci_fatal(struct ahci_port *port, unsigned slot)
 static bool move_block(struct ahci_port *port, uint8_t *buf, uint32_t len, bool to_guest)
 {
     struct slices s = {0};
-    int r = ahci_buffers(port, port->table, port->entries, port->moved_bytes, len, &s);
+    int r = ahci_buffers(port, port->table, port->entries, port->moved_bytes, len, to_guest, &s);
     bool fits = r == 0 && s.len_bytes == len;
     if (fits && to_guest) {
         slices_put(&s, 0, buf, len);
-        slices_wrote(&s, port->ahci->mem, len);
+        slices_wrote(&s, &port->ahci->pci.dma, len);
     } else if (fits) {
         slices_get(&s, 0, buf, len);
     }
@@ -186,7 +186,7 @@ static void finish(struct ahci_port *port, uint8_t status, uint8_t error)
         return;
     }
     le32_put(count, (uint32_t)port->moved_bytes);
-    dma_write(port->ahci->mem, port->clb + HEADER_BYTES * slot + 4, count, sizeof(count));
+    dma_write(&port->ahci->pci.dma, port->clb + HEADER_BYTES * slot + 4, count, sizeof(count));
     port->ci &= ~(1u << slot);
     if (port->pio_in) {
         ahci_raise(port, IS_PSS);
@@ -228,7 +228,7 @@ static bool advance(struct ahci_port *port)
     uint8_t packet[ATAPI_PACKET_BYTES];
     switch (d->phase) {
     case PHASE_PACKET:
-        if (dma_read(port->ahci->mem, port->table + AT_PACKET, packet, sizeof(packet)) < 0) {
+        if (dma_read(&port->ahci->pci.dma, port->table + AT_PACKET, packet, sizeof(packet)) < 0) {
             ahci_fatal(port, (unsigned)port->current);
             abort_transfer(port);
             break;
@@ -306,14 +306,14 @@ static void control(struct ahci_port *port, unsigned slot, const uint8_t *fis)
 /* Begin the command of a slot; false: its turn is later. */
 static bool begin(struct ahci_port *port, unsigned slot)
 {
-    struct bus *mem = port->ahci->mem;
+    const struct dma *dma = &port->ahci->pci.dma;
     uint8_t header[HEADER_BYTES], fis[FIS_COMMAND_BYTES];
     int r = pci_bus_master(&port->ahci->pci)
-                ? dma_read(mem, port->clb + HEADER_BYTES * slot, header, sizeof(header))
+                ? dma_read(dma, port->clb + HEADER_BYTES * slot, header, sizeof(header))
                 : -EFAULT;
     uint64_t table = r == 0 ? le64_get(header + 8) & ~127ull : 0;
     if (r == 0)
-        r = dma_read(mem, table, fis, sizeof(fis));
+        r = dma_read(dma, table, fis, sizeof(fis));
     if (r < 0 || fis[0] != FIS_HOST) {
         ahci_fatal(port, slot);
         return false;

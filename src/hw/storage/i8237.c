@@ -37,7 +37,7 @@ struct controller {
 };
 
 struct i8237 {
-    struct bus *mem;
+    struct dma memory;
     struct channel channel[CHANNELS];
     struct controller controller[2];
     uint8_t page[16]; /* ports 0x80 to 0x8f, of which some are only storage */
@@ -117,8 +117,8 @@ static size_t dma_transfer(void *ctx, unsigned n, uint8_t *buf, size_t len_bytes
         if (verify && !to_memory)
             memset(buf + done, 0xff, run);
         else if (!verify && to_memory)
-            (void)dma_write(dma->mem, gpa, buf + done, run);
-        else if (!verify && dma_read(dma->mem, gpa, buf + done, run) < 0)
+            (void)dma_write(&dma->memory, gpa, buf + done, run);
+        else if (!verify && dma_read(&dma->memory, gpa, buf + done, run) < 0)
             memset(buf + done, 0xff, run);
         done += run;
         *ret_tc = count_down(dma, n, (unsigned)(run >> shift));
@@ -310,12 +310,12 @@ const struct dev_ops i8237_dev_ops = {
     .free = i8237_free,
 };
 
-int i8237_new(struct bus *mem, struct i8237 **ret_dma)
+int i8237_new(const struct dma *memory, struct i8237 **ret_dma)
 {
     struct i8237 *dma = calloc(1, sizeof(*dma));
     if (!dma)
         return -ENOMEM;
-    dma->mem = mem;
+    dma->memory = *memory;
     i8237_reset(dma);
     *ret_dma = dma;
     return 0;

@@ -16,8 +16,8 @@ extern const struct io_ops i8237_first_io;
 extern const struct io_ops i8237_second_io;
 extern const struct io_ops i8237_page_io;
 
-/* mem: where the transfers go. -ENOMEM. */
-int i8237_new(struct bus *mem, struct i8237 **ret_dma);
+/* memory: the way that the transfers go. -ENOMEM. */
+int i8237_new(const struct dma *memory, struct i8237 **ret_dma);
 /* What a device on the bus is given. */
 struct isa_dma i8237_isa_dma(struct i8237 *dma);
 /* Who is told when `channel` becomes ready. */

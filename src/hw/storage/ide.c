@@ -216,7 +216,7 @@ static void dma_go(struct ide_drive *d)
 {
     const struct ide_dma *dma = d->ide->env.dma;
     uint32_t sector_bytes = d->kind == IDE_CD ? CD_SECTOR_BYTES : ATA_SECTOR_BYTES;
-    int r = dma->map(dma->ctx, d->dma_bytes, &d->slices, &d->dma_end);
+    int r = dma->map(dma->ctx, d->dma_bytes, !d->dma_write, &d->slices, &d->dma_end);
     if (r == 0 && !d->dma_buf && (!d->blk || d->tray_open))
         r = -ENOMEDIUM;
     if (r < 0) {

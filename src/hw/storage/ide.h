@@ -25,9 +25,10 @@ struct ide_dma {
     bool (*running)(void *ctx);
     /*
      * The next want_bytes of the guest's list of buffers, or fewer when the list is shorter,
-     * appended to s; *ret_end: the list has no more. -EFAULT: it is not all in RAM.
+     * appended to s, to be written if to_memory; *ret_end: the list has no more. -EFAULT: it is not
+     * all in RAM.
      */
-    int (*map)(void *ctx, uint64_t want_bytes, struct slices *s, bool *ret_end);
+    int (*map)(void *ctx, uint64_t want_bytes, bool to_memory, struct slices *s, bool *ret_end);
     /* The transfer is over. ok: no error; end: as map() said. */
     void (*done)(void *ctx, bool ok, bool end);
     void *ctx;
@@ -36,7 +37,7 @@ struct ide_dma {
 struct ide_env {
     unsigned number;           /* 0 primary, 1 secondary */
     struct line irq;           /* INTRQ: IRQ 14 or 15 */
-    struct bus *mem;           /* for DMA */
+    const struct dma *mem;     /* the way of DMA; as long as the channel lives */
     const struct ide_dma *dma; /* NULL: programmed I/O only */
 };
 

@@ -38,7 +38,6 @@ struct bus_master {
 
 struct ide_pci {
     struct pci_dev pci;
-    struct bus *mem;
     struct region registers;
     struct bus_master channel[2];
 };
@@ -49,21 +48,21 @@ static bool bm_running(void *ctx)
     return bm->command & BM_START && bm->status & BM_ACTIVE;
 }
 
-static int bm_map(void *ctx, uint64_t want_bytes, struct slices *s, bool *ret_end)
+static int bm_map(void *ctx, uint64_t want_bytes, bool to_memory, struct slices *s, bool *ret_end)
 {
     struct bus_master *bm = ctx;
-    struct bus *mem = bm->owner->mem;
+    const struct dma *dma = &bm->owner->pci.dma;
     if (!pci_bus_master(&bm->owner->pci))
         return -EFAULT;
     *ret_end = false;
     for (unsigned i = 0; i < PRD_MAX && want_bytes; i++) {
         uint8_t prd[8];
-        int r = dma_read(mem, (uint64_t)bm->table + 8 * i, prd, sizeof(prd));
+        int r = dma_read(dma, (uint64_t)bm->table + 8 * i, prd, sizeof(prd));
         if (r < 0)
             return r;
         uint32_t flags = le32_get(prd + 4), len_bytes = flags & 0xfffe;
         uint64_t piece = MIN(want_bytes, (uint64_t)(len_bytes ? len_bytes : 0x10000));
-        r = slices_add(s, mem, le32_get(prd) & ~1u, piece);
+        r = slices_add(s, dma, le32_get(prd) & ~1u, piece, to_memory);
         if (r < 0)
             return r;
         want_bytes -= piece;
@@ -227,7 +226,7 @@ static int add_channel(struct ide_pci *ide, unsigned n, const struct ide_pci_env
     const struct ide_env ide_env = {
         .number = n,
         .irq = {.set = bm_irq, .ctx = bm},
-        .mem = ide->mem,
+        .mem = &ide->pci.dma,
         .dma = &bm->dma,
     };
     return ide_new(&ide_env, drives, &bm->ide);
@@ -244,7 +243,6 @@ int ide_pci_new(const struct ide_pci_env *env, const struct ide_drive_config dri
     struct ide_pci *ide = calloc(1, sizeof(*ide));
     if (!ide)
         return -ENOMEM;
-    ide->mem = pci_bus_mem(env->pci);
     int r = pci_dev_init(&ide->pci, env->pci, env->devfn, "piix3-ide", &ids, 0);
     for (unsigned i = 0; i < 2 && r == 0; i++)
         r = add_channel(ide, i, env, drives + 2 * i);

@@ -157,7 +157,7 @@ static void timer_match(void *ctx)
     if (!(t->config & TN_ENABLE))
         return;
     if (t->config & TN_FSB) {
-        msi_send(&hpet->env.msi, t->fsb >> 32, (uint32_t)t->fsb);
+        msi_send(&hpet->env.msi, hpet->env.source, t->fsb >> 32, (uint32_t)t->fsb);
         return;
     }
     if (!(t->config & TN_LEVEL))

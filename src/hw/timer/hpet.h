@@ -25,6 +25,7 @@ struct hpet_env {
     void (*pin)(void *ctx, unsigned n, bool level);
     void *ctx;
     struct msi_sink msi;
+    uint16_t source; /* as which its messages come */
 };
 
 extern const struct dev_ops hpet_dev_ops;

@@ -36,11 +36,11 @@ static void give_back(struct virtio_balloon *b, struct virtqueue *vq, uint64_t g
 {
     b->page.count = 0;
     b->page.len_bytes = 0;
-    if (slices_add(&b->page, vq->mem, gpa, PAGE_BYTES) < 0 || b->page.count != 1 ||
+    if (slices_add(&b->page, &vq->dma, gpa, PAGE_BYTES, true) < 0 || b->page.count != 1 ||
         b->page.ram_offset[0] % PAGE_BYTES)
         return;
     if (madvise(b->page.iov[0].iov_base, PAGE_BYTES, MADV_DONTNEED) == 0)
-        ram_wrote(bus_ram(vq->mem), b->page.ram_offset[0], PAGE_BYTES);
+        ram_wrote(bus_ram(vq->dma.bus), b->page.ram_offset[0], PAGE_BYTES);
 }
 
 static bool take_pages(struct virtio_balloon *b, struct virtqueue *vq, bool inflate)

@@ -88,7 +88,7 @@ static void finish(struct request *r, uint8_t status, uint64_t written_bytes)
 {
     struct virtio *v = &r->owner->virtio;
     *r->status_host = status;
-    ram_wrote(bus_ram(v->queues[r->queue].mem), r->status_ram_offset, 1);
+    ram_wrote(bus_ram(v->queues[r->queue].dma.bus), r->status_ram_offset, 1);
     vq_push(&v->queues[r->queue], r->chain.head, (uint32_t)MIN(written_bytes + 1, 0xffffffffull));
     release(r);
 }
@@ -112,7 +112,7 @@ static void request_done(struct blk_req *req, int result)
     bool starved = !b->free;
     uint64_t written = 0;
     if (r->type == T_IN && result == 0) {
-        slices_wrote(&r->chain.in, b->virtio.queues[queue].mem, req->len_bytes);
+        slices_wrote(&r->chain.in, &b->virtio.queues[queue].dma, req->len_bytes);
         written = req->len_bytes;
     }
     finish(r, result == 0 ? S_OK : S_IOERR, written);
@@ -201,7 +201,7 @@ static void get_id(struct request *r)
     char id[ID_BYTES] = {0};
     memcpy(id, b->serial, strnlen(b->serial, sizeof(id)));
     uint64_t n = slices_put(&r->chain.in, 0, id, sizeof(id));
-    slices_wrote(&r->chain.in, b->virtio.queues[r->queue].mem, n);
+    slices_wrote(&r->chain.in, &b->virtio.queues[r->queue].dma, n);
     finish(r, S_OK, n);
 }
 

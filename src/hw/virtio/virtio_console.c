@@ -105,7 +105,7 @@ size_t virtio_console_receive(struct virtio_console *con, const uint8_t *buf, si
             break;
         }
         uint64_t n = slices_put(&con->chain.in, 0, buf + done, len_bytes - done);
-        slices_wrote(&con->chain.in, vq->mem, n);
+        slices_wrote(&con->chain.in, &vq->dma, n);
         vq_push(vq, con->chain.head, (uint32_t)n);
         done += n;
         if (n == 0) { /* a buffer without room is against the rules */

@@ -270,7 +270,7 @@ static int rx_deliver(struct virtio_net *n, unsigned q, const struct net_frame *
             break;
         }
         n_bytes = rx_fill(&chain->in, header, header_len, f, at);
-        slices_wrote(&chain->in, vq->mem, n_bytes);
+        slices_wrote(&chain->in, &vq->dma, n_bytes);
         vq_fill(vq, used, chain->head, (uint32_t)n_bytes);
         used++;
         at += n_bytes;
@@ -440,7 +440,7 @@ static void serve_control(struct virtio_net *n, unsigned q)
             if (len >= 2 && len == n->ctrl.out.len_bytes)
                 ack = control(n, data, len);
             slices_put(&n->ctrl.in, 0, &ack, 1);
-            slices_wrote(&n->ctrl.in, v->queues[q].mem, 1);
+            slices_wrote(&n->ctrl.in, &v->queues[q].dma, 1);
             vq_push(&v->queues[q], n->ctrl.head, 1);
             done++;
         }

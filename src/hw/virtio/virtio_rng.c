@@ -27,7 +27,7 @@ static void rng_notify(void *dev, unsigned n)
             uint64_t want = MIN(rng->chain.in.len_bytes, (uint64_t)sizeof(bytes));
             ssize_t got = getrandom(bytes, want, 0);
             uint64_t put = slices_put(&rng->chain.in, 0, bytes, got > 0 ? (uint64_t)got : 0);
-            slices_wrote(&rng->chain.in, vq->mem, put);
+            slices_wrote(&rng->chain.in, &vq->dma, put);
             vq_push(vq, rng->chain.head, (uint32_t)put);
             done++;
         }

@@ -144,7 +144,7 @@ static void finish(struct scsi_request *r, uint8_t response, uint64_t moved_byte
     head[11] = response;
     slices_put(&r->chain.in, 0, head, sizeof(head));
     slices_put(&r->chain.in, RESPONSE_BYTES, r->task.sense, sense_len);
-    slices_wrote(&r->chain.in, b->virtio.queues[r->queue].mem, written);
+    slices_wrote(&r->chain.in, &b->virtio.queues[r->queue].dma, written);
     vq_push(&b->virtio.queues[r->queue], r->chain.head, (uint32_t)MIN(written, 0xffffffffull));
     release(r);
 }
@@ -398,7 +398,7 @@ static bool control_one(struct virtio_scsi *b, const struct vq_chain *chain)
             return false;
         out[0] = manage(b, le32_get(in + 4), in + 8);
         slices_put(&chain->in, 0, out, 1);
-        slices_wrote(&chain->in, b->virtio.queues[CONTROL_QUEUE].mem, 1);
+        slices_wrote(&chain->in, &b->virtio.queues[CONTROL_QUEUE].dma, 1);
         vq_push(&b->virtio.queues[CONTROL_QUEUE], chain->head, 1);
         return true;
     }
@@ -406,7 +406,7 @@ static bool control_one(struct virtio_scsi *b, const struct vq_chain *chain)
     if ((type != T_AN_QUERY && type != T_AN_SUBSCRIBE) || len < 16 || chain->in.len_bytes < 5)
         return false;
     slices_put(&chain->in, 0, out, sizeof(out));
-    slices_wrote(&chain->in, b->virtio.queues[CONTROL_QUEUE].mem, sizeof(out));
+    slices_wrote(&chain->in, &b->virtio.queues[CONTROL_QUEUE].dma, sizeof(out));
     vq_push(&b->virtio.queues[CONTROL_QUEUE], chain->head, sizeof(out));
     return true;
 }
@@ -482,7 +482,7 @@ static void serve_events(struct virtio_scsi *b)
         }
         take_event(b, event);
         slices_put(&b->control.in, 0, event, sizeof(event));
-        slices_wrote(&b->control.in, vq->mem, sizeof(event));
+        slices_wrote(&b->control.in, &vq->dma, sizeof(event));
         vq_push(vq, b->control.head, sizeof(event));
         done++;
     }

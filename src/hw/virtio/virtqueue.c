@@ -27,12 +27,12 @@ struct desc {
 void vq_init(struct virtqueue *vq, struct bus *mem, uint16_t size_max)
 {
     *vq = (struct virtqueue){
-        .mem = mem, .size_max = size_max, .size = size_max, .vector = UINT16_MAX};
+        .dma = {.bus = mem}, .size_max = size_max, .size = size_max, .vector = UINT16_MAX};
 }
 
 void vq_reset(struct virtqueue *vq)
 {
-    vq_init(vq, vq->mem, vq->size_max);
+    vq_init(vq, vq->dma.bus, vq->size_max);
 }
 
 /* A part of the queue as one piece of host memory. */
@@ -42,7 +42,7 @@ static int map_part(struct virtqueue *vq, uint64_t gpa, uint64_t len_bytes, unsi
     struct slices s = {0};
     if (gpa & (align - 1))
         return -EINVAL;
-    int r = slices_add(&s, vq->mem, gpa, len_bytes);
+    int r = slices_add(&s, &vq->dma, gpa, len_bytes, true);
     if (r == 0 && s.count != 1)
         r = -EFAULT;
     if (r == 0) {
@@ -77,7 +77,7 @@ static uint16_t load16(const uint8_t *p)
 static void store_used16(struct virtqueue *vq, unsigned at, uint16_t v)
 {
     __atomic_store_n((uint16_t *)(void *)(vq->used_host + at), v, __ATOMIC_RELEASE);
-    ram_wrote(bus_ram(vq->mem), vq->used_ram_offset + at, 2);
+    ram_wrote(bus_ram(vq->dma.bus), vq->used_ram_offset + at, 2);
 }
 
 static struct desc load_desc(const uint8_t *p)
@@ -99,11 +99,11 @@ static void clear(struct slices *s)
 static int add_buffer(struct virtqueue *vq, struct vq_chain *chain, const struct desc *d)
 {
     if (d->flags & DESC_WRITE)
-        return slices_add(&chain->in, vq->mem, d->gpa, d->len_bytes);
+        return slices_add(&chain->in, &vq->dma, d->gpa, d->len_bytes, true);
     /* 2.7.4.2: what the device writes comes after what it reads. */
     if (chain->in.count)
         return -EPROTO;
-    return slices_add(&chain->out, vq->mem, d->gpa, d->len_bytes);
+    return slices_add(&chain->out, &vq->dma, d->gpa, d->len_bytes, false);
 }
 
 /* Walk an indirect table, which lies anywhere in guest memory. */
@@ -115,7 +115,7 @@ static int walk_indirect(struct virtqueue *vq, struct vq_chain *chain, const str
     unsigned i = 0;
     for (unsigned n = 0; n < CHAIN_MAX; n++) {
         uint8_t raw[DESC_BYTES];
-        int r = dma_read(vq->mem, table->gpa + (uint64_t)DESC_BYTES * i, raw, sizeof(raw));
+        int r = dma_read(&vq->dma, table->gpa + (uint64_t)DESC_BYTES * i, raw, sizeof(raw));
         if (r < 0)
             return r;
         struct desc d = load_desc(raw);
@@ -178,7 +178,7 @@ void vq_fill(struct virtqueue *vq, unsigned n, uint16_t head, uint32_t written_b
         return;
     le32_put(vq->used_host + at, head);
     le32_put(vq->used_host + at + 4, written_bytes);
-    ram_wrote(bus_ram(vq->mem), vq->used_ram_offset + at, 8);
+    ram_wrote(bus_ram(vq->dma.bus), vq->used_ram_offset + at, 8);
 }
 
 void vq_publish(struct virtqueue *vq, unsigned count)

@@ -15,7 +15,7 @@
 #define VQ_SIZE_MAX 1024u
 
 struct virtqueue {
-    struct bus *mem;
+    struct dma dma;
     uint16_t size_max, size;
     bool enabled;
     bool event_idx, indirect;   /* negotiated */

@@ -51,6 +51,7 @@ struct world {
     struct wires wires;
     struct ram *ram;
     struct bus *mem, *pio;
+    struct dma dma;
     struct region dram;
     struct pci_bus *pci;
     struct ps2kbd *kbd;
@@ -264,7 +265,7 @@ static void *make_virtio_balloon(struct world *w)
 static void *make_i8237(struct world *w)
 {
     struct i8237 *dev;
-    assert_int_equal(i8237_new(w->mem, &dev), 0);
+    assert_int_equal(i8237_new(&(const struct dma){.bus = w->mem}, &dev), 0);
     return dev;
 }
 
@@ -279,7 +280,7 @@ static void *make_fdc(struct world *w)
 
 static void *make_ide(struct world *w)
 {
-    const struct ide_env env = {.irq = wire(&w->wires, 14), .mem = w->mem};
+    const struct ide_env env = {.irq = wire(&w->wires, 14), .mem = &w->dma};
     const struct ide_drive_config drives[2] = {{.kind = IDE_DISK, .blk = new_disk(w)},
                                                {.kind = IDE_CD, .blk = &w->disk->blk}};
     struct ide *dev;
@@ -356,6 +357,7 @@ static void stir_lapic(struct world *w, void *dev, uint32_t random)
     if (msr != 0x1b || random & 64)
         lapic_msr(dev, cpu, msr, &value, random & 128);
     lapic_msi(dev, 0xfee00000 | (random & 0xfffff), next_random());
+    lapic_msi_x2apic(dev, (uint32_t)next_value(), random & 0xfffff, next_random());
     lapic_intr_ack(dev, cpu);
 }
 
@@ -680,6 +682,7 @@ static void world_make(struct world *w, uint64_t now_ns)
     w->dram = (struct region){
         .name = "dram", .size_bytes = RAM_BYTES, .kind = REGION_RAM, .ram_offset = offset};
     assert_int_equal(bus_add(w->mem, &w->dram), 0);
+    w->dma = (struct dma){.bus = w->mem};
     struct pci_env env = {.mem = w->mem, .pio = w->pio, .intx = on_intx, .intx_ctx = w};
     assert_int_equal(pci_bus_new(&env, &w->pci), 0);
     assert_int_equal(ps2kbd_new(NULL, &w->kbd), 0);

@@ -71,7 +71,7 @@ static void world_new_size(struct world *w, uint64_t image_bytes)
     assert_int_equal(bus_new("pio", 0x10000, NULL, &w->pio), 0);
     w->ram_region = (struct region){.size_bytes = MIB(16), .kind = REGION_RAM};
     assert_int_equal(bus_add(w->mem, &w->ram_region), 0);
-    assert_int_equal(i8237_new(w->mem, &w->dma), 0);
+    assert_int_equal(i8237_new(&(const struct dma){.bus = w->mem}, &w->dma), 0);
     w->disk = memdisk_new(image_bytes);
     const struct fdc_env env = {
         .irq = wire(&w->wires, 6), .dma = i8237_isa_dma(w->dma), .channel = 2, .drives = 1};

@@ -10,6 +10,7 @@ struct fixture {
     unsigned sent;
     uint64_t addr;
     uint32_t data;
+    uint16_t source;
 };
 
 static void on_pin(void *ctx, unsigned n, bool level)
@@ -17,9 +18,10 @@ static void on_pin(void *ctx, unsigned n, bool level)
     wires_set(&((struct fixture *)ctx)->pins, n, level);
 }
 
-static void on_msi(void *ctx, uint64_t addr, uint32_t data)
+static void on_msi(void *ctx, uint16_t source, uint64_t addr, uint32_t data)
 {
     struct fixture *f = ctx;
+    f->source = source;
     f->sent++;
     f->addr = addr;
     f->data = data;

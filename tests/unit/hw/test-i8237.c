@@ -26,7 +26,7 @@ static void world_new(struct world *w)
     assert_int_equal(bus_new("pio", 0x10000, NULL, &w->pio), 0);
     w->ram_region = (struct region){.size_bytes = MIB(15), .kind = REGION_RAM};
     assert_int_equal(bus_add(w->mem, &w->ram_region), 0);
-    assert_int_equal(i8237_new(w->mem, &w->dma), 0);
+    assert_int_equal(i8237_new(&(const struct dma){.bus = w->mem}, &w->dma), 0);
     w->isa = i8237_isa_dma(w->dma);
     static const struct {
         unsigned base, size;

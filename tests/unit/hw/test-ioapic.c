@@ -10,9 +10,10 @@ struct fixture {
     uint32_t data;
 };
 
-static void on_send(void *ctx, uint64_t addr, uint32_t data)
+static void on_send(void *ctx, uint16_t source, uint64_t addr, uint32_t data)
 {
     struct fixture *f = ctx;
+    assert_int_equal(source, 0xf0f8);
     f->sent++;
     f->addr = addr;
     f->data = data;
@@ -21,7 +22,7 @@ static void on_send(void *ctx, uint64_t addr, uint32_t data)
 static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
-    struct ioapic_env env = {.msi = {.send = on_send, .ctx = f}};
+    struct ioapic_env env = {.msi = {.send = on_send, .ctx = f}, .source = 0xf0f8};
     assert_int_equal(ioapic_new(&env, &f->io), 0);
     *state = f;
     return 0;
@@ -62,7 +63,7 @@ static void test_registers(void **state)
     assert_int_equal(get(f, 0), 0x0f000000);
     route(f, 0, 0xffffffff, 0xffffffff);
     assert_int_equal(get(f, 0x10), 0x1afff);
-    assert_int_equal(get(f, 0x11), 0xff000000);
+    assert_int_equal(get(f, 0x11), 0xffff0000);
     assert_int_equal(get(f, 0xff), 0);
 }
 
@@ -81,6 +82,16 @@ static void test_edge(void **state)
     ioapic_set_pin(f->io, 2, false);
     ioapic_set_pin(f->io, 2, true);
     assert_int_equal(f->sent, 2);
+}
+
+/* In remappable format an entry becomes a handle: index 0x9234, which has its bit 15 elsewhere. */
+static void test_remappable(void **state)
+{
+    struct fixture *f = *state;
+    route(f, 4, 1 << 11 | 0x04, 0x1234u << 17 | 1 << 16);
+    ioapic_set_pin(f->io, 4, true);
+    assert_int_equal(f->sent, 1);
+    assert_int_equal(f->addr, 0xfee00000 | 0x1234 << 5 | 1 << 4 | 1 << 2);
 }
 
 static void test_level_waits_for_eoi(void **state)
@@ -127,6 +138,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_registers),
         T(test_edge),
+        T(test_remappable),
         T(test_level_waits_for_eoi),
         T(test_unmasking_a_high_level),
     };

@@ -316,6 +316,13 @@ static void test_x2apic(void **state)
     assert_true(f->intr[17]);
     assert_true(wrmsr(f, 17, 0x830, 0xffffffffull << 32 | 0x4400));
     assert_int_equal(f->nmi[0], 1);
+    /* Remapped interrupts: cluster 0 is not everybody, and 0xff is its first eight. */
+    lapic_msi_x2apic(f->l, 0xff, 0xfee00004, 0x400);
+    assert_int_equal(f->nmi[17], 1);
+    lapic_msi_x2apic(f->l, 0x10002, 0xfee00004, 0x400);
+    assert_int_equal(f->nmi[17], 2);
+    lapic_msi_x2apic(f->l, 17, 0xfee00000, 0x400);
+    assert_int_equal(f->nmi[17], 3);
     assert_true(wrmsr(f, 17, 0x1b, 0xfee00000));
     assert_false(wrmsr(f, 17, 0x1b, 0xfee00c00));
     assert_false(wrmsr(f, 17, 0x1b, 1ull << 50 | 0x800));

@@ -13,6 +13,7 @@ struct fixture {
     unsigned sent;
     uint64_t addr;
     uint32_t data;
+    uint16_t source;
 };
 
 static uint64_t reg_read(void *dev, uint64_t offset, unsigned size)
@@ -30,9 +31,10 @@ static void on_intx(void *ctx, unsigned devfn, unsigned pin, bool level)
     ((struct fixture *)ctx)->intx[pin] = level;
 }
 
-static void on_msi(void *ctx, uint64_t addr, uint32_t data)
+static void on_msi(void *ctx, uint16_t source, uint64_t addr, uint32_t data)
 {
     struct fixture *f = ctx;
+    f->source = source;
     f->sent++;
     f->addr = addr;
     f->data = data;
@@ -170,6 +172,7 @@ static void test_msi(void **state)
     assert_int_equal(f->sent, 1);
     assert_int_equal(f->addr, 0xfee01000);
     assert_int_equal(f->data, 0x4041);
+    assert_int_equal(f->source, PCI_DEVFN(3, 0));
 }
 
 static void test_msix_pending(void **state)

@@ -41,9 +41,10 @@ static inline void vt_intx(void *ctx, unsigned devfn, unsigned pin, bool level)
     t->intx = level;
 }
 
-static inline void vt_msi(void *ctx, uint64_t addr, uint32_t data)
+static inline void vt_msi(void *ctx, uint16_t source, uint64_t addr, uint32_t data)
 {
     struct vt *t = ctx;
+    assert_int_equal(source, VT_DEVFN);
     assert_true(addr == 0xfee00000);
     t->msis++;
     t->last_msi = data;
