@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "hw/chipset/debugcon.h"
+#include "hw/chipset/edu.h"
 #include "hw/chipset/i440fx.h"
 #include "hw/chipset/piix3.h"
 #include "hw/chipset/piix4_pm.h"
@@ -19,6 +20,7 @@
 #include "hw/input/i8042.h"
 #include "hw/input/ps2kbd.h"
 #include "hw/input/ps2mouse.h"
+#include "hw/iommu/vtd.h"
 #include "hw/irq/i8259.h"
 #include "hw/irq/ioapic.h"
 #include "hw/irq/lapic.h"
@@ -148,6 +150,14 @@ static uint64_t on_tsc(void *ctx, unsigned cpu, uint64_t tsc)
     return tsc / 2;
 }
 
+static void on_x2apic(void *ctx, uint32_t dest, uint32_t addr, uint32_t data)
+{
+    (void)ctx;
+    (void)dest;
+    (void)addr;
+    (void)data;
+}
+
 static size_t on_bytes(void *ctx, const uint8_t *buf, size_t len)
 {
     (void)ctx;
@@ -186,6 +196,8 @@ MAKE(port92, .reset = on_event)
 MAKE(debugcon, .chr = {.write = on_bytes})
 MAKE(testdev, .irq = on_wire, .ctx = w)
 MAKE(fw_cfg, .mem = w->mem)
+MAKE(vtd, .mem = w->mem, .msi_x2apic = on_x2apic, .phys_bits = 40)
+MAKE(edu, .pci = w->pci, .devfn = PCI_DEVFN(6, 0), .clock = w->clock)
 MAKE(vga, .pci = w->pci, .devfn = PCI_DEVFN(2, 0), .clock = w->clock)
 
 #define VIRTIO_ENV                                                                                 \
@@ -576,7 +588,38 @@ static void stir_nic(struct world *w, void *dev, uint32_t random)
     stir_wire(w, next_random());
 }
 
+/* Devices ask it for memory and send interrupts, over tables that are anything. */
+static void stir_vtd(struct world *w, void *dev, uint32_t random)
+{
+    const struct dma dma = {
+        .bus = w->mem, .map = vtd_dma_map(dev), .requester = (uint16_t)(random >> 8)};
+    uint64_t addr = next_value() & (random & 2 ? 0xffff : UINT64_MAX);
+    uint8_t buf[64] = {0};
+    (void)(random & 1 ? dma_read(&dma, addr, buf, 64) : dma_write(&dma, addr, buf, 1));
+    vtd_msi(dev, (uint16_t)next_random(), 0xfee00000 | (addr & 0xfffff), (uint32_t)next_value());
+    /* Tables low in memory, with entries that lead on and some that do not. */
+    if (random >> 26 == 1)
+        for (unsigned i = 0; i < 64; i++)
+            le64_put(w->ram->host + (next_random() & 0xfff8),
+                     (next_value() & ~0xf87cull & 0xffffffffffff) | 3);
+}
+
+#define EDU_BAR 0xe0400000u
+static void stir_edu(struct world *w, void *dev, uint32_t random)
+{
+    static const uint8_t offsets[] = {0x04, 0x08, 0x20, 0x60, 0x64, 0x80, 0x88, 0x90, 0x98, 0x24};
+    uint64_t at = EDU_BAR + offsets[random % ARRAY_LEN(offsets)];
+    (void)dev;
+    pci_config_write(w->pci, 0, PCI_DEVFN(6, 0), 0x10, 4, EDU_BAR);
+    pci_config_write(w->pci, 0, PCI_DEVFN(6, 0), 0x04, 2, random >> 26 ? 7 : 0);
+    bus_write(w->mem, at, random & 256 ? 4 : 8,
+              random & 512 ? 0x40000 + (next_random() & 0x1fff) : next_value());
+    bus_read(w->mem, at, random & 256 ? 4 : 8);
+}
+
 static const struct row rows[] = {
+    {.ops = &vtd_dev_ops, .make = make_vtd, .io = {{&vtd_io, VTD_BYTES}}, .stir = stir_vtd},
+    {.ops = &edu_dev_ops, .make = make_edu, .devfn = PCI_DEVFN(6, 0), .stir = stir_edu},
     {.ops = &e1000_dev_ops, .make = make_e1000, .devfn = NIC_DEVFN, .stir = stir_nic},
     {.ops = &dec21140_dev_ops, .make = make_dec21140, .devfn = NIC_DEVFN, .stir = stir_nic},
     {.ops = &rtl8139_dev_ops, .make = make_rtl8139, .devfn = NIC_DEVFN, .stir = stir_nic},
