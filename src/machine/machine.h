@@ -31,6 +31,8 @@ enum machine_boot {
     MACHINE_BOOT_NETWORK
 };
 
+enum machine_iommu { MACHINE_IOMMU_NONE, MACHINE_IOMMU_INTEL };
+
 struct machine_disk {
     const char *path;
     enum machine_bus bus;
@@ -63,6 +65,8 @@ struct machine_config {
     enum machine_boot boot;
     struct machine_net nets[MACHINE_NETS_MAX];
     unsigned net_count;
+    enum machine_iommu iommu;
+    bool edu;           /* the device for teaching, hw/chipset/edu.h */
     bool debug_exit;    /* port 0xf4, and the test devices that go with it */
     bool stop_on_reset; /* the guest's reset ends the machine */
     bool stop_on_triple_fault;

@@ -16,6 +16,7 @@
 
 #include "cpu/x86/cpuid.h"
 #include "hw/chipset/debugcon.h"
+#include "hw/chipset/edu.h"
 #include "hw/chipset/i440fx.h"
 #include "hw/chipset/piix3.h"
 #include "hw/chipset/piix4_pm.h"
@@ -26,6 +27,7 @@
 #include "hw/input/i8042.h"
 #include "hw/input/ps2kbd.h"
 #include "hw/input/ps2mouse.h"
+#include "hw/iommu/vtd.h"
 #include "hw/irq/i8259.h"
 #include "hw/irq/ioapic.h"
 #include "hw/irq/lapic.h"
@@ -48,6 +50,7 @@
 #define SLOT_RNG 16
 #define SLOT_BALLOON 17
 #define SLOT_CONSOLE 18
+#define SLOT_EDU 28
 #define FDC_DMA_CHANNEL 2
 
 static void ask_reset(void *ctx)
@@ -229,8 +232,12 @@ static void pci_intx(void *ctx, unsigned devfn, unsigned pin, bool level)
 
 static int make_bridge(struct pc *pc, struct error *err)
 {
-    struct pci_env pci = {
-        .mem = pc->m->mem, .pio = pc->m->pio, .intx = pci_intx, .intx_ctx = pc, .msi = pc_msi(pc)};
+    struct pci_env pci = {.mem = pc->m->mem,
+                          .pio = pc->m->pio,
+                          .intx = pci_intx,
+                          .intx_ctx = pc,
+                          .msi = pc_msi(pc),
+                          .iommu = iommu_map(pc)};
     struct i440fx_env env = {.mem = pc->m->mem, .reset = ask_reset, .reset_ctx = pc};
     int r = pci_bus_new(&pci, &pc->pci);
 
@@ -362,7 +369,8 @@ static int make_com2(struct pc *pc, struct error *err)
 /* It is a part of the bridge to ISA, as which its accesses come. */
 static int make_dma(struct pc *pc, struct error *err)
 {
-    const struct dma memory = {.bus = pc->m->mem, .requester = PCI_DEVFN(SLOT_SOUTH_BRIDGE, 0)};
+    const struct dma memory = {
+        .bus = pc->m->mem, .map = iommu_map(pc), .requester = PCI_DEVFN(SLOT_SOUTH_BRIDGE, 0)};
 
     (void)err;
     return i8237_new(&memory, &pc->dma);
@@ -529,6 +537,19 @@ static void testdev_irq(void *ctx, unsigned n, bool level)
     pc_irq(ctx, IRQ_FROM_TEST, n, level);
 }
 
+static bool want_edu(const struct pc *pc)
+{
+    return pc->config->edu;
+}
+
+static int make_edu(struct pc *pc, struct error *err)
+{
+    struct edu_env env = {.pci = pc->pci, .devfn = PCI_DEVFN(SLOT_EDU, 0), .clock = pc->m->clock};
+
+    (void)err;
+    return edu_new(&env, &pc->edu);
+}
+
 static int make_testdev(struct pc *pc, struct error *err)
 {
     struct testdev_env env = {.irq = testdev_irq, .ctx = pc};
@@ -558,6 +579,12 @@ struct wire {
 /* A chip whose outputs move when it is made or reset comes after those that its lines lead to. */
 static const struct wire wiring[] = {
     {"lapic", &lapic_dev_ops, DEV(lapic), make_lapic, want_lapic, {{0}}},
+    {"vtd",
+     &vtd_dev_ops,
+     DEV(vtd),
+     iommu_make,
+     iommu_wanted,
+     {{WIRE_MEM, VTD_BASE, VTD_BYTES, &vtd_io}}},
     {"ioapic",
      &ioapic_dev_ops,
      DEV(ioapic),
@@ -706,6 +733,7 @@ static const struct wire wiring[] = {
     {"net.5", &pc_nic_dev_ops, DEV(nics[5]), make_nic_5, want_nic_5, {{0}}},
     {"net.6", &pc_nic_dev_ops, DEV(nics[6]), make_nic_6, want_nic_6, {{0}}},
     {"net.7", &pc_nic_dev_ops, DEV(nics[7]), make_nic_7, want_nic_7, {{0}}},
+    {"edu", &edu_dev_ops, DEV(edu), make_edu, want_edu, {{0}}},
     {"debug-bochs",
      &debugcon_dev_ops,
      DEV(debug_bochs),

@@ -11,7 +11,7 @@
 
 #define PC_IRQS 24
 #define PC_REGIONS_MAX 64
-#define PC_ROWS_MAX 58
+#define PC_ROWS_MAX 60
 #define PC_IDE_DRIVES 4
 #define PC_AHCI_SLOT 19
 #define PC_SCSI_SLOT 27 /* behind the cards: pc_nic_slot() */
@@ -73,6 +73,7 @@ struct pc {
     struct i8259 *pic;
     struct ioapic *ioapic;
     struct lapic *lapic; /* NULL: the engine has them */
+    struct vtd *vtd;     /* NULL: there is no IOMMU */
     struct i8254 *pit;
     struct mc146818 *rtc;
     struct hpet *hpet;
@@ -91,6 +92,7 @@ struct pc {
     struct fdc *fdc;
     struct debugcon *debug_bochs, *debug_bios, *debug_exit;
     struct testdev *testdev;
+    struct edu *edu;
     struct fw_cfg *fw_cfg;
     struct vga *vga;
     struct virtio_blk *virtio_blk[MACHINE_DISKS_MAX];
@@ -132,7 +134,9 @@ int pc_pic_ack(void *pc);
 /* Line `n` (of PC_IRQS) as driven by source; for struct line (ctx pc). */
 struct line pc_line(struct pc *pc, enum irq_source source, unsigned n);
 void pc_irq(struct pc *pc, enum irq_source source, unsigned n, bool level);
+/* Messages of devices, on their way through the IOMMU if there is one; and what comes out of it. */
 struct msi_sink pc_msi(struct pc *pc);
+void pc_msi_deliver(void *pc, uint16_t source, uint64_t addr, uint32_t data);
 /* What of the wires no device drives again when it is loaded. */
 int pc_wires_state(struct pc *pc, struct state *s);
 
@@ -169,6 +173,11 @@ struct ide *storage_cd_channel(const struct pc *pc);
 
 /* The n-th virtio disk's image, NULL: there is none. */
 struct blk *drives_virtio(const struct pc *pc, unsigned n);
+
+/* pc_iommu.c: what stands between devices and memory. */
+bool iommu_wanted(const struct pc *pc);
+int iommu_make(struct pc *pc, struct error *err);
+struct dma_map iommu_map(const struct pc *pc);
 
 /* pc_net.c: network cards, one interface for all kinds. */
 extern const struct dev_ops pc_nic_dev_ops;

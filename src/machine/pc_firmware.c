@@ -14,6 +14,7 @@
 #include "hw/firmware/fw_cfg.h"
 #include "hw/firmware/fw_files.h"
 #include "hw/firmware/smbios.h"
+#include "hw/iommu/vtd.h"
 #include "hw/timer/mc146818.h"
 
 #define BIOS_PATH "/usr/share/seabios/bios-256k.bin"
@@ -200,6 +201,10 @@ static int tables_install(struct pc *pc)
         .cpus = m->config.cpus,
         .hpet = true,
         .floppy = true,
+        .vtd_gpa = pc->vtd ? VTD_BASE : 0,
+        .phys_bits = PHYS_BITS,
+        .ioapic_source = PC_IOAPIC_SOURCE,
+        .hpet_source = PC_HPET_SOURCE,
         .serial_ports = 2,
         .pci_first = (uint32_t)m->low_ram_bytes,
         .pci_first64 = align_up(high_end, GIB(1)),

@@ -4,6 +4,7 @@
  * vCPUs ask of the interrupt chips.
  */
 #include "cpu/engine.h"
+#include "hw/iommu/vtd.h"
 #include "hw/irq/i8259.h"
 #include "hw/irq/ioapic.h"
 #include "hw/irq/lapic.h"
@@ -56,18 +57,27 @@ struct line pc_line(struct pc *pc, enum irq_source source, unsigned n)
     return (struct line){.set = set[source], .ctx = pc, .n = n};
 }
 
-static void msi_out(void *ctx, uint16_t source, uint64_t addr, uint32_t data)
+/* To the local APICs, which are a chip of ours or the engine's. */
+void pc_msi_deliver(void *ctx, uint16_t source, uint64_t addr, uint32_t data)
 {
     struct pc *pc = ctx;
     struct engine *engine = pc->m->engine;
 
     (void)source;
-    if (addr >> 20 != LAPIC_BASE >> 20)
-        return; /* a write to somewhere else */
     if (engine->ops->msi)
         engine->ops->msi(engine, addr, data);
     else
         lapic_msi(pc->lapic, addr, data);
+}
+
+static void msi_out(void *ctx, uint16_t source, uint64_t addr, uint32_t data)
+{
+    struct pc *pc = ctx;
+
+    if (pc->vtd)
+        vtd_msi(pc->vtd, source, addr, data);
+    else if (addr >> 20 == LAPIC_BASE >> 20)
+        pc_msi_deliver(pc, source, addr, data);
 }
 
 struct msi_sink pc_msi(struct pc *pc)

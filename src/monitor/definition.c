@@ -359,6 +359,17 @@ static int set_report(struct definition *def, const char *value, struct error *e
     return set_file(&def->report, "report", value, err);
 }
 
+static int set_iommu(struct definition *def, const char *value, struct error *err)
+{
+    static const char *const choices[] = {"none", "intel", NULL};
+    unsigned choice;
+    int r = choose("iommu", value, choices, &choice, err);
+
+    if (r == 0)
+        def->iommu = (enum machine_iommu)choice;
+    return r;
+}
+
 static int parse_flag(const char *option, const char *value, bool *ret_flag, struct error *err)
 {
     static const char *const choices[] = {"false", "true", NULL};
@@ -383,6 +394,11 @@ static int set_sata(struct definition *def, const char *value, struct error *err
 static int set_scsi(struct definition *def, const char *value, struct error *err)
 {
     return parse_flag("scsi", value, &def->scsi, err);
+}
+
+static int set_edu(struct definition *def, const char *value, struct error *err)
+{
+    return parse_flag("edu", value, &def->edu, err);
 }
 
 static int set_debug_exit(struct definition *def, const char *value, struct error *err)
@@ -430,6 +446,8 @@ static const struct option options[] = {
     {"floppy", false, set_floppy},
     {"sata", true, set_sata},
     {"scsi", true, set_scsi},
+    {"iommu", false, set_iommu},
+    {"edu", true, set_edu},
     {"boot", false, set_boot},
     {"net", false, set_net},
     {"serial", false, set_serial},
@@ -711,6 +729,8 @@ void definition_to_config(const struct definition *def, struct machine_config *r
         .sata = def->sata,
         .scsi = def->scsi,
         .boot = def->boot_given ? def->boot : default_boot(def),
+        .iommu = def->iommu,
+        .edu = def->edu,
         .debug_exit = def->debug_exit,
         .stop_on_reset = def->stop_on_reset,
         .stop_on_triple_fault = def->stop_on_triple_fault,

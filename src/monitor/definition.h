@@ -27,6 +27,8 @@ struct definition {
     bool cdrom_sata, sata, scsi;
     enum machine_boot boot;
     bool boot_given;
+    enum machine_iommu iommu;
+    bool edu;
     struct definition_net nets[MACHINE_NETS_MAX];
     unsigned net_count;
     char *serial;        /* "stdio", "null", "file=PATH", "unix=PATH" */

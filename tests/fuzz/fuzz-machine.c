@@ -6,7 +6,7 @@
  * moves only when a step says so. At the end the machine must still save, load what it saved, and
  * save the same again.
  *
- * A step is a byte: bits 0–3 say what (enum step), bit 4 writes, bits 5–6 are the size 1, 2, 4, 8.
+ * A first byte of 0xff gives the machine an IOMMU. A step is a byte: bits 0–3 say what (enum step), bit 4 writes, bits 5–6 are the size 1, 2, 4, 8.
  */
 #include <stdio.h>
 #include <sys/mman.h>
@@ -158,6 +158,7 @@ static struct state *save(struct machine *m, const void **ret_data, size_t *ret_
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct input in = {data, size};
+    bool vtd = size && data[0] == 0xff;
     struct machine *m = NULL;
     struct error err = {""};
     char paths[4][32];
@@ -166,6 +167,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t first_bytes, second_bytes;
     int fds[4];
 
+    if (vtd)
+        input_get(&in, 1);
     for (unsigned i = 0; i < 4; i++)
         image_open(&fds[i], paths[i], i == 3 ? FLOPPY_BYTES : DISK_BYTES);
     struct machine_config config = {.name = "fuzz",
@@ -183,6 +186,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                              {.nic = MACHINE_NIC_21140, .mac = {0x52, 2}},
                                              {.nic = MACHINE_NIC_RTL8139, .mac = {0x52, 3}}},
                                     .net_count = 4,
+                                    .iommu = vtd ? MACHINE_IOMMU_INTEL : MACHINE_IOMMU_NONE,
+                                    .edu = true,
                                     .debug_exit = true};
     if (machine_new(&config, &m, &err) < 0) {
         fprintf(stderr, "%s\n", err.text);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * ACPI tables: RSDP, RSDT, XSDT, FADT (revision 3), FACS, DSDT, MADT, HPET, and the script by
+ * ACPI tables: RSDP, RSDT, XSDT, FADT (revision 3), FACS, DSDT, MADT, HPET, DMAR, and the script by
  * which firmware places and links them. ACPI specification 3.0b, 5.2; IA-PC HPET specification
- * 1.0a, 3.2.4; the script's commands as SeaBIOS (romfile_loader) and OVMF (QemuLoader.h) define
+ * 1.0a, 3.2.4; VT-d specification 2.4, chapter 8; the script's commands as SeaBIOS (romfile_loader) and OVMF (QemuLoader.h) define
  * them.
  *
  * Pointers in the tables are offsets into the file they point to until the script adds where the
@@ -242,6 +242,40 @@ static size_t build_hpet(struct acpi *acpi)
     return start;
 }
 
+/* A device scope (VT-d 8.3.1) of one step: a chip behind no bridge. */
+static void dmar_scope(struct aml *t, uint8_t type, uint8_t id, uint16_t source)
+{
+    aml_u8(t, type);
+    aml_u8(t, 8);
+    aml_u16(t, 0);
+    aml_u8(t, id);
+    aml_u8(t, (uint8_t)(source >> 8));
+    aml_u8(t, source >> 3 & 31);
+    aml_u8(t, source & 7);
+}
+
+static size_t build_dmar(struct acpi *acpi)
+{
+    struct aml *t = &acpi->tables;
+    const struct acpi_config *c = &acpi->config;
+    size_t start = table_begin(acpi, "DMAR", 1);
+    aml_u8(t, (uint8_t)(c->phys_bits - 1)); /* host address width */
+    aml_u8(t, 1);                           /* interrupts are remapped */
+    aml_raw(t, "\0\0\0\0\0\0\0\0\0", 10);
+    /* 8.3: one unit, whose scope is all of segment 0 and what is named. */
+    aml_u16(t, 0);
+    aml_u16(t, (uint16_t)(16 + 8 + (c->hpet ? 8 : 0)));
+    aml_u8(t, 1); /* INCLUDE_PCI_ALL */
+    aml_u8(t, 0);
+    aml_u16(t, 0);
+    aml_u64(t, c->vtd_gpa);
+    dmar_scope(t, 3, 0, c->ioapic_source); /* by its ID in the MADT */
+    if (c->hpet)
+        dmar_scope(t, 4, 0, c->hpet_source); /* by its number in the HPET table */
+    table_end(acpi, start);
+    return start;
+}
+
 static size_t build_list(struct acpi *acpi, const char *signature, unsigned width,
                          const size_t *tables, unsigned count)
 {
@@ -275,7 +309,7 @@ static void build_rsdp(struct acpi *acpi, size_t rsdt, size_t xsdt)
 
 static void acpi_build(struct acpi *acpi)
 {
-    size_t tables[3];
+    size_t tables[4];
     unsigned count = 0;
     loader_allocate(acpi, FILE_TABLES, 64, ZONE_HIGH);
     loader_allocate(acpi, FILE_RSDP, 16, ZONE_FSEG);
@@ -285,6 +319,8 @@ static void acpi_build(struct acpi *acpi)
     tables[count++] = build_madt(acpi);
     if (acpi->config.hpet)
         tables[count++] = build_hpet(acpi);
+    if (acpi->config.vtd_gpa)
+        tables[count++] = build_dmar(acpi);
     size_t rsdt = build_list(acpi, "RSDT", 4, tables, count);
     size_t xsdt = build_list(acpi, "XSDT", 8, tables, count);
     build_rsdp(acpi, rsdt, xsdt);

@@ -12,6 +12,11 @@ struct acpi_config {
     unsigned cpus; /* APIC IDs 0 to cpus - 1; at most 255 */
     bool hpet;
     bool floppy;
+    /* A VT-d unit for all of PCI at this address (0: none), and as which sources the messages of the
+     * IOAPIC and the HPET come to it. */
+    uint64_t vtd_gpa;
+    unsigned phys_bits;
+    uint16_t ioapic_source, hpet_source;
     unsigned serial_ports; /* COM1, COM2, …, at most 4 */
     /* Guest addresses for PCI devices: from the end of RAM below 4 GiB to 0xfebfffff, and a window
      * above RAM (last64 0: none). */

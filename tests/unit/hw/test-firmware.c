@@ -239,6 +239,10 @@ static void test_acpi(void **state)
     struct acpi_config config = {.cpus = 3,
                                  .hpet = true,
                                  .floppy = true,
+                                 .vtd_gpa = 0xfed90000,
+                                 .phys_bits = 40,
+                                 .ioapic_source = 0xf0f8,
+                                 .hpet_source = 0xf078,
                                  .serial_ports = 2,
                                  .pci_first = 0xc0000000,
                                  .pci_first64 = 0x800000000,
@@ -261,8 +265,8 @@ static void test_acpi(void **state)
     assert_int_equal(sums[1], 0);
     uint8_t *rsdt = table_at(tables, le32_get(rsdp + 16), "RSDT");
     uint8_t *xsdt = table_at(tables, le64_get(rsdp + 24), "XSDT");
-    assert_int_equal(le32_get(rsdt + 4), 36 + 3 * 4);
-    for (unsigned i = 0; i < 3; i++)
+    assert_int_equal(le32_get(rsdt + 4), 36 + 4 * 4);
+    for (unsigned i = 0; i < 4; i++)
         assert_int_equal(le32_get(rsdt + 36 + 4 * i), le64_get(xsdt + 36 + 8 * i));
     uint8_t *fadt = table_at(tables, le32_get(rsdt + 36), "FACP");
     uint8_t *madt = table_at(tables, le32_get(rsdt + 40), "APIC");
@@ -276,10 +280,16 @@ static void test_acpi(void **state)
     table_at(tables, le32_get(fadt + 36), "FACS");
     assert_int_equal((le32_get(fadt + 36) & 63), 0);
     assert_memory_equal(madt + 44 + 8, "\x00\x08\x01\x01\x01\0\0\0", 8);
+    uint8_t *dmar = table_at(tables, le32_get(rsdt + 48), "DMAR");
+    assert_int_equal(le32_get(dmar + 4), 48 + 32);
+    assert_memory_equal(dmar + 36, "\x27\x01", 2);
+    assert_memory_equal(dmar + 48, "\0\0\x20\0\x01\0\0\0\0\0\xd9\xfe\0\0\0\0", 16);
+    assert_memory_equal(dmar + 64, "\x03\x08\0\0\0\xf0\x1f\0\x04\x08\0\0\0\xf0\x0f\0", 16);
     save_table("dsdt", dsdt);
     save_table("facp", fadt);
     save_table("apic", madt);
     save_table("hpet", hpet);
+    save_table("dmar", dmar);
     free(blobs[0].bytes);
     free(blobs[1].bytes);
     acpi_free(acpi);

@@ -355,7 +355,8 @@ static void test_everything(void **state)
 
     (void)state;
     kernel_write(code, sizeof(code));
-    c.sata = c.scsi = true;
+    c.sata = c.scsi = c.edu = true;
+    c.iommu = MACHINE_IOMMU_INTEL;
     c.net_count = MACHINE_NETS_MAX;
     for (unsigned n = 0; n < c.net_count; n++)
         c.nets[n] = (struct machine_net){.nic = n % 4, .mac = {0x52, 0x54, 0, 0, 0, (uint8_t)n}};

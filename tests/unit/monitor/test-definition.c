@@ -74,6 +74,8 @@ static void test_refusals(void **state)
         {"--memory", "1025K", "--memory"},
         {"--engine", "tcg", "auto, kvm, soft"},
         {"--boot", "usb", "usb"},
+        {"--iommu", "amd", "none, intel"},
+        {"--edu=2", NULL, "--edu"},
         {"--net", "user", "none"},
         {"--serial", "file=", "--serial"},
         {"--serial", "pty", "stdio, null"},

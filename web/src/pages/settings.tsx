@@ -99,6 +99,7 @@ export function SettingsForm({ machine }: { machine: Machine }) {
               <FileField label={t('machine.firmware-file')} kind="any" value={draft.firmware} onChange={(value) => set('firmware', value || 'bios')} mark={mark('/firmware')} />
             )}
             <Select label={t('machine.engine')} value={(['kvm', 'soft'] as const).find((name) => draft.engine === name) ?? 'auto'} onChange={(value) => set('engine', value)} options={(['auto', 'kvm', 'soft'] as const).map((value) => ({ value, label: t(`engine.${value}`) }))} mark={mark('/engine')} />
+            <Select label={t('machine.iommu')} value={draft.iommu ?? 'none'} onChange={(value) => set('iommu', value)} options={(['none', 'intel'] as const).map((value) => ({ value, label: t(`iommu.${value}`) }))} mark={mark('/iommu')} />
             <Select label={t('machine.boot')} value={draft.boot ?? ''} onChange={(value) => set('boot', value || undefined)} options={(['', 'disk', 'cdrom', 'floppy', 'network'] as const).map((value) => ({ value, label: t(value ? `boot.${value}` : 'boot.auto') }))} mark={mark('/boot')} />
             <Select label={t('machine.undo')} value={draft.undo ?? ''} onChange={(value) => set('undo', value || undefined)} options={(['', 'keep', 'commit', 'discard'] as const).map((value) => ({ value, label: t(value ? `undo.${value}` : 'undo.none') }))} mark={mark('/undo')} hint={t('undo.hint')} />
           </div>
