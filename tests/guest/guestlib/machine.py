@@ -58,6 +58,7 @@ class Config:
     floppy: object = None
     boot: str = ""
     debug_exit: bool = False
+    iommu: str = ""         # intel
     undo: str = ""          # keep, commit or discard
     restore: object = None  # a saved machine to go on from
     reserve: object = None  # where it is to be saved to
@@ -365,6 +366,8 @@ class Yado(Machine):
             argv += ["--floppy", config.floppy]
         if config.boot:
             argv += ["--boot", config.boot]
+        if config.iommu:
+            argv += ["--iommu", config.iommu]
         if config.undo:
             argv += ["--undo", config.undo]
         if config.restore:

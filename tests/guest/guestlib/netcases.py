@@ -80,11 +80,11 @@ def free_port():
 
 
 @contextlib.contextmanager
-def guest(lab, kernel, **config):
+def guest(lab, kernel, append="", **config):
     package, arch = KERNELS[kernel]
     with lab.machine(memory_mib=256, kernel=packages.the_file(package, arch, "boot/vmlinuz-*"),
                      initrd=images.built(f"initramfs-{kernel}"),
-                     append="console=ttyS0,115200 panic=-1", **config) as vm:
+                     append=f"console=ttyS0,115200 panic=-1 {append}", **config) as vm:
         vm.expect("yado-guest: Linux", LONG, never="Kernel panic")
         vm.expect(PROMPT, SHORT)
         yield vm
@@ -116,6 +116,50 @@ def upload(vm, address, total, seconds=LONG):
         check(server.done.wait(60), "the guest's connection does not end")
     check(server.taken == count * MIB, f"{server.taken} bytes came, not {count * MIB}")
     check(server.sum.hexdigest() in text, f"what came is not what was sent:\n{text}")
+
+
+@case("iommu", kernel="amd64", cpus=2)
+@case("iommu-cloud", kernel="cloud", cpus=2)
+@case("iommu-kvm", kernel="amd64", cpus=2, engine="kvm")
+def iommu(lab, kernel, cpus, engine="soft"):
+    """Linux behind VT-d: every disk and card works, and no access or interrupt is a fault"""
+    only_yado(lab)
+    buses = {"amd64": ("ide", "sata", "virtio"), "cloud": ("virtio",)}[kernel]
+    model = {"amd64": "e1000", "cloud": "virtio"}[kernel]
+    disks = []
+    for bus in buses:
+        disks.append((lab.folder / f"{bus}.img", bus))
+        disks[-1][0].write_bytes(b"".join(stream(8 * MIB, bus.encode())))
+    with guest(lab, kernel, append="intel_iommu=on iommu.strict=1", cpus=cpus, engine=engine,
+               iommu="intel", disks=disks, nets=(Net(model=model),)) as vm:
+        text = vm.run("dmesg | grep -i -e dmar -e iommu", SHORT)
+        mode = "xapic" if engine == "kvm" else "x2apic"
+        for wanted in ("DMAR: IOMMU enabled", f"Enabled IRQ remapping in {mode} mode",
+                       "Virtualization Technology for Directed I/O"):
+            check(wanted in text, f"no '{wanted}':\n{text}")
+        text = vm.run("cat /sys/kernel/iommu_groups/*/type", SHORT)
+        check("DMA" in text and "identity" not in text, f"devices are not behind it:\n{text}")
+        for n, bus in enumerate(buses):
+            text = vm.run("sha256sum /dev/" + ("vda" if bus == "virtio" else "sd" + "ab"[n]), LONG)
+            check(digest(8 * MIB, bus.encode()) in text, f"the {bus} disk reads wrong:\n{text}")
+            vm.run("dd if=/dev/urandom of=/tmp/new bs=64k count=64 2>/dev/null", SHORT)
+            disk = "vda" if bus == "virtio" else "sd" + "ab"[n]
+            text = vm.run(f"dd if=/tmp/new of=/dev/{disk} bs=64k conv=fsync 2>/dev/null; "
+                          "echo 3 > /proc/sys/vm/drop_caches; "
+                          f"dd if=/dev/{disk} bs=64k count=64 2>/dev/null | cmp - /tmp/new "
+                          "&& echo disk-is-right; sha256sum /tmp/new", LONG)
+            check("disk-is-right\n" in text.replace("\r", ""), f"the {bus} disk:\n{text}")
+            written = hashlib.sha256(disks[n][0].read_bytes()[:4 * MIB]).hexdigest()
+            check(written in text, f"the {bus} disk has other bytes than its guest wrote")
+        lease(vm)
+        download(vm, "10.0.2.2", 8 * MIB)
+        upload(vm, "10.0.2.2", 4 * MIB)
+        text = vm.run("echo faults=$(dmesg | grep -i -c -e 'handling fault' -e 'fault reason' "
+                      "-e 'nobody cared' -e 'timed out' -e 'lost interrupt')", SHORT)
+        if "faults=0" not in text:
+            raise GuestError("faults:\n" + vm.run("dmesg | tail -n 40", SHORT))
+        vm.send("poweroff -f\n")
+        vm.expect_end(SHORT)
 
 
 @case("net-virtio", kernel="cloud", model="virtio")
