@@ -90,6 +90,15 @@ def guest(lab, kernel, append="", **config):
         yield vm
 
 
+def saved_guest(lab, state, config):
+    """The same guest, to go on from a file."""
+    package, arch = KERNELS["amd64"]
+    return lab.machine(memory_mib=256, kernel=packages.the_file(package, arch, "boot/vmlinuz-*"),
+                       initrd=images.built("initramfs-amd64"),
+                       append="console=ttyS0,115200 panic=-1 intel_iommu=on iommu.strict=1",
+                       restore=state, **config)
+
+
 def lease(vm, interface="eth0"):
     """An address by DHCP; what the script of udhcpc says of it."""
     text = vm.run(f"udhcpc -i {interface} -n -q -t 10 -T 2", SHORT)
@@ -158,6 +167,37 @@ def iommu(lab, kernel, cpus, engine="soft"):
                       "-e 'nobody cared' -e 'timed out' -e 'lost interrupt')", SHORT)
         if "faults=0" not in text:
             raise GuestError("faults:\n" + vm.run("dmesg | tail -n 40", SHORT))
+        vm.send("poweroff -f\n")
+        vm.expect_end(SHORT)
+
+
+@case("saved-iommu")
+def saved_iommu(lab):
+    """A machine behind VT-d is saved while its disk reads, and goes on with both; not without VT-d"""
+    only_yado(lab)
+    disk, state = lab.folder / "disk.img", lab.folder / "machine.saved"
+    disk.write_bytes(b"".join(stream(16 * MIB)))
+    config = dict(cpus=2, iommu="intel", disks=((disk, "sata"),), nets=(Net(model="e1000"),))
+    with guest(lab, "amd64", append="intel_iommu=on iommu.strict=1", **config) as vm:
+        lease(vm)
+        vm.run("while echo 3 > /proc/sys/vm/drop_caches && sha256sum /dev/sda >> /tmp/sums; "
+               "do :; done & sleep 3", LONG)
+        vm.execute("save", path=str(state))
+        vm.expect_end(LONG)
+    with saved_guest(lab, state, config | {"iommu": ""}) as vm:
+        vm.expect_end(SHORT, 2)
+        check("has a device vtd" in vm.report(), f"not refused with a remedy:\n{vm.report()}")
+    with saved_guest(lab, state, config) as vm:
+        vm.send("\n")
+        vm.expect(PROMPT, LONG, never="yado-guest: Linux")
+        vm.run("sleep 3; kill $!; wait; true", LONG)
+        text = vm.run("sort -u /tmp/sums | wc -l; cat /tmp/sums | tail -n 1", SHORT)
+        check(digest(16 * MIB) in text and re.search(r"^1\r?$", text, re.M),
+              f"the disk reads wrong:\n{text}")
+        download(vm, "10.0.2.2", 4 * MIB)
+        text = vm.run("echo faults=$(dmesg | grep -i -c -e 'handling fault' -e 'fault reason' "
+                      "-e 'nobody cared' -e 'timed out' -e 'exception')", SHORT)
+        check("faults=0" in text, f"{text}")
         vm.send("poweroff -f\n")
         vm.expect_end(SHORT)
 
