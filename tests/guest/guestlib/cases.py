@@ -448,12 +448,17 @@ def installer(lab, arch):
 
 
 @case("xen")
-def xen(lab):
+@case("xen-iommu", iommu="intel")
+def xen(lab, iommu=""):
     """Xen, a multiboot kernel with two modules, builds its first domain"""
     disc = packages.the_file("xen-hypervisor-4.17-amd64", "amd64", "boot/xen-*-amd64.gz")
     kernel = packages.the_file("linux-image-amd64", "amd64", "boot/vmlinuz-*")
-    with lab.machine(memory_mib=1024, disks=((xen_disk(lab, disc, kernel), "ide"),)) as vm:
+    with lab.machine(memory_mib=1024, iommu=iommu,
+                     disks=((xen_disk(lab, disc, kernel), "ide"),)) as vm:
         vm.expect("(XEN) Xen version 4.17", LONG)
+        if iommu:
+            vm.expect("(XEN) I/O virtualisation enabled", LONG)
+            vm.expect("(XEN) Interrupt remapping enabled", LONG)
         vm.expect("*** Building a PV Dom0 ***", VERY_LONG)
 
 

@@ -406,6 +406,8 @@ class Qemu(Machine):
             raise Unavailable("qemu-system-x86_64 is not installed")
         if config.engine == "kvm":
             raise Unavailable("QEMU is only asked for its own engine")
+        if config.iommu:
+            raise Unavailable("QEMU has no IOMMU on this board")
         argv = ["qemu-system-x86_64", "-machine", "pc", "-accel", "tcg", "-cpu", "max",
                 "-smp", config.cpus, "-m", config.memory_mib, "-nodefaults", "-vga", "std",
                 "-display", "none", "-serial", "stdio", "-monitor", "none", "-nic", "none",
