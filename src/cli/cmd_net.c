@@ -61,6 +61,33 @@ static int net_list(struct remote *r)
     return status;
 }
 
+/* Through what of the host it leads out, and why. */
+static void print_uplink(json_t *uplink)
+{
+    static const char *const reasons[][2] = {
+        {"chosen", "as the definition says"},
+        {"is-bridge", "the adapter is a bridge"},
+        {"in-bridge", "the adapter is in this bridge"},
+        {"unused", "the host does not use the adapter itself"},
+        {"used", "the host uses the adapter itself"},
+        {"no-rights", "the server may not change the host's network"},
+        {"no-macvtap", "this host has no macvtap"},
+    };
+    static const char *const members[] = {"bridge", "interface", "outside"};
+    const char *reason = remote_text(uplink, "reason");
+
+    if (!uplink)
+        return;
+    printf("way out: %s", remote_text(uplink, "through"));
+    for (size_t i = 0; i < ARRAY_LEN(members); i++)
+        if (*remote_text(uplink, members[i]))
+            printf(", %s %s", members[i], remote_text(uplink, members[i]));
+    for (size_t i = 0; i < ARRAY_LEN(reasons); i++)
+        if (!strcmp(reason, reasons[i][0]))
+            printf(" (%s)", reasons[i][1]);
+    putchar('\n');
+}
+
 static int net_show(struct remote *r)
 {
     json_t *value = NULL, *m;
@@ -72,6 +99,7 @@ static int net_show(struct remote *r)
     print_network(value);
     if (json_object_get(value, "problem"))
         printf("problem: %s\n", remote_text(value, "problem"));
+    print_uplink(json_object_get(value, "uplink"));
     json_array_foreach(json_object_get(value, "machines"), i, m)
         printf("machine: %s, adapter %d (%s)\n", remote_text(m, "name"),
                (int)json_integer_value(json_object_get(m, "adapter")), remote_text(m, "state"));

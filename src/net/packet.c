@@ -27,13 +27,12 @@ int packet_new(const char *interface, const struct net_lock *lock, struct tap **
 
     if (!index)
         return packet_error(interface, ENODEV, err);
-    /* Headers with offloads before each frame; not what this host sends itself. */
+    /* Headers with offloads before each frame, VLAN tags beside it; not what this host sends. */
     if (fd < 0 || setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, &on, sizeof(on)) < 0 ||
+        setsockopt(fd, SOL_PACKET, PACKET_AUXDATA, &on, sizeof(on)) < 0 ||
         setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof(on)) < 0 ||
         setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &all, sizeof(all)) < 0 ||
         bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
         return packet_error(interface, errno, err);
-    return tap_new_fd(take_fd(&fd),
-                      NET_ACCEPTS_CSUM | NET_ACCEPTS_TSO4 | NET_ACCEPTS_TSO6 | NET_ACCEPTS_ECN,
-                      lock, ret_tap, err);
+    return tap_new_fd(take_fd(&fd), TAP_PACKET, lock, ret_tap, err);
 }

@@ -10,25 +10,33 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if_packet.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 
+#include "base/bytes.h"
 #include "base/log.h"
 
 #define TUN_DEVICE "/dev/net/tun"
 #define HEADER_BYTES 10
+#define TAG_BYTES 4u
+#define ADDRESSES_BYTES (2 * NET_MAC_BYTES)
+#define ETHERTYPE_VLAN 0x8100u
 /* Frames in one go under the cable's lock. */
 #define BATCH 64u
 
 struct tap {
     int fd, wake_fd;
+    enum tap_sort sort;
     struct net_port port;
     struct net_lock cable;
     pthread_t thread;
@@ -94,13 +102,63 @@ static bool deliver(struct tap *tap)
     return !tap->pending;
 }
 
+/* Put the tag back into the frame of n bytes with its header; the new length. */
+static size_t put_tag(struct tap *tap, size_t n, uint16_t type, uint16_t tag)
+{
+    uint8_t *at = tap->buf + HEADER_BYTES + ADDRESSES_BYTES;
+    struct net_offload o;
+
+    memmove(at + TAG_BYTES, at, n - HEADER_BYTES - ADDRESSES_BYTES);
+    be16_put(at, type);
+    be16_put(at + 2, tag);
+    memcpy(&o, tap->buf, sizeof(o));
+    if (o.flags & NET_NEEDS_CSUM)
+        o.csum_start = (uint16_t)(o.csum_start + TAG_BYTES);
+    if (o.header)
+        o.header = (uint16_t)(o.header + TAG_BYTES);
+    memcpy(tap->buf, &o, sizeof(o));
+    return n + TAG_BYTES;
+}
+
+/* packet(7): what the adapter or the kernel took off the frame. */
+static ssize_t read_packet(struct tap *tap)
+{
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(sizeof(struct tpacket_auxdata))];
+    } control;
+    struct iovec iov = {tap->buf, sizeof(tap->buf) - TAG_BYTES};
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = &control,
+                         .msg_controllen = sizeof(control)};
+    ssize_t n = recvmsg(tap->fd, &msg, 0);
+    struct tpacket_auxdata aux;
+
+    if (n < (ssize_t)(HEADER_BYTES + NET_ETHER_BYTES))
+        return n;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
+        if (c->cmsg_level != SOL_PACKET || c->cmsg_type != PACKET_AUXDATA ||
+            c->cmsg_len < CMSG_LEN(sizeof(aux)))
+            continue;
+        memcpy(&aux, CMSG_DATA(c), sizeof(aux));
+        if (aux.tp_status & TP_STATUS_VLAN_VALID)
+            n = (ssize_t)put_tag(tap, (size_t)n,
+                                 aux.tp_status & TP_STATUS_VLAN_TPID_VALID ? aux.tp_vlan_tpid
+                                                                           : ETHERTYPE_VLAN,
+                                 aux.tp_vlan_tci);
+    }
+    return n;
+}
+
 /* Read until there is nothing, or no room. Locked. */
 static void pump(struct tap *tap)
 {
     if (tap->pending && !deliver(tap))
         return;
     for (unsigned i = 0; i < BATCH; i++) {
-        ssize_t n = read(tap->fd, tap->buf, sizeof(tap->buf));
+        ssize_t n =
+            tap->sort == TAP_PACKET ? read_packet(tap) : read(tap->fd, tap->buf, sizeof(tap->buf));
 
         if (n < (ssize_t)(HEADER_BYTES + NET_ETHER_BYTES))
             return;
@@ -142,7 +200,7 @@ static void *thread_main(void *ctx)
 
 /* ---- life ---- */
 
-int tap_new_fd(int fd, unsigned accepts, const struct net_lock *lock, struct tap **ret_tap,
+int tap_new_fd(int fd, enum tap_sort sort, const struct net_lock *lock, struct tap **ret_tap,
                struct error *err)
 {
     struct tap *tap = calloc(1, sizeof(*tap));
@@ -152,10 +210,11 @@ int tap_new_fd(int fd, unsigned accepts, const struct net_lock *lock, struct tap
         return -ENOMEM;
     }
     tap->fd = fd;
+    tap->sort = sort;
     tap->cable = *lock;
     tap->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     net_port_init(&tap->port, &port_ops, tap);
-    tap->port.accepts = accepts;
+    tap->port.accepts = NET_ACCEPTS_CSUM | NET_ACCEPTS_TSO4 | NET_ACCEPTS_TSO6 | NET_ACCEPTS_ECN;
     if (tap->wake_fd < 0) {
         int r = error_set(err, -errno, "%s", strerror(errno));
         tap_free(tap);
@@ -178,23 +237,66 @@ static int tap_error(const char *name, int code, struct error *err)
     return error_set(err, -code, "tap=%s: %s%s", name, strerror(code), remedy);
 }
 
-int tap_new(const char *name, const struct net_lock *lock, struct tap **ret_tap, struct error *err)
+/* Headers of 10 bytes before each frame, and what the host may leave to us. */
+static int prepare(int fd, struct ifreq *ifr)
+{
+    unsigned offload = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
+    int header_bytes = HEADER_BYTES;
+
+    ifr->ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
+    if (ioctl(fd, TUNSETIFF, ifr) < 0 || ioctl(fd, TUNSETVNETHDRSZ, &header_bytes) < 0)
+        return -errno;
+    /* What cannot be had is made plain by the host. */
+    if (ioctl(fd, TUNSETOFFLOAD, offload) < 0)
+        log_info("tap=%s: no offloads: %s", ifr->ifr_name, strerror(errno));
+    return 0;
+}
+
+int tap_open(const char *name, char *ret_name, int *ret_fd, struct error *err)
 {
     AUTO_FD int fd = open(TUN_DEVICE, O_RDWR | O_CLOEXEC | O_NONBLOCK);
-    struct ifreq ifr = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
-    int header_bytes = HEADER_BYTES;
-    unsigned offload = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
-    unsigned accepts = NET_ACCEPTS_CSUM | NET_ACCEPTS_TSO4 | NET_ACCEPTS_TSO6 | NET_ACCEPTS_ECN;
+    struct ifreq ifr = {0};
+    int r;
 
     if (fd < 0)
         return tap_error(name, errno, err);
     strncpy(ifr.ifr_name, name, sizeof(ifr.ifr_name) - 1);
-    if (ioctl(fd, TUNSETIFF, &ifr) < 0 || ioctl(fd, TUNSETVNETHDRSZ, &header_bytes) < 0)
-        return tap_error(name, errno, err);
-    /* What the host may leave to us; what cannot be had is made plain by the host. */
-    if (ioctl(fd, TUNSETOFFLOAD, offload) < 0)
-        log_info("tap=%s: no offloads: %s", name, strerror(errno));
-    return tap_new_fd(take_fd(&fd), accepts, lock, ret_tap, err);
+    r = prepare(fd, &ifr);
+    if (r < 0)
+        return tap_error(name, -r, err);
+    memcpy(ret_name, ifr.ifr_name, IF_NAMESIZE);
+    *ret_fd = take_fd(&fd);
+    return 0;
+}
+
+int tap_open_macvtap(const char *name, unsigned index, int *ret_fd, struct error *err)
+{
+    char path[32];
+    struct ifreq ifr = {0}, is = {0};
+    AUTO_FD int fd = -1;
+    int r;
+
+    snprintf(path, sizeof(path), "/dev/tap%u", index);
+    fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return error_set(err, -errno, "%s: %s", path, strerror(errno));
+    strncpy(ifr.ifr_name, name, sizeof(ifr.ifr_name) - 1);
+    r = prepare(fd, &ifr);
+    if (r < 0)
+        return error_set(err, r, "%s: %s", path, strerror(-r));
+    /* Another network namespace may have an interface of this index, and its device. */
+    if (ioctl(fd, TUNGETIFF, &is) < 0 || strcmp(is.ifr_name, name))
+        return error_set(err, -ENODEV, "%s is the device of another interface", path);
+    *ret_fd = take_fd(&fd);
+    return 0;
+}
+
+int tap_new(const char *name, const struct net_lock *lock, struct tap **ret_tap, struct error *err)
+{
+    char is[IF_NAMESIZE];
+    int fd = -1, r = tap_open(name, is, &fd, err);
+
+    return r < 0 ? r : tap_new_fd(fd, TAP_DEVICE, lock, ret_tap, err);
 }
 
 struct tap *tap_free(struct tap *tap)

@@ -18,10 +18,22 @@ struct tap;
  */
 int tap_new(const char *name, const struct net_lock *lock, struct tap **ret_tap, struct error *err);
 /*
+ * The descriptor of such an interface alone; a name with %d gets a number. ret_name (IF_NAMESIZE
+ * bytes) is what it is called then.
+ */
+int tap_open(const char *name, char *ret_name, int *ret_fd, struct error *err);
+/* The descriptor of a macvtap interface, whose device is /dev/tap and its index. */
+int tap_open_macvtap(const char *name, unsigned index, int *ret_fd, struct error *err);
+
+enum tap_sort {
+    TAP_DEVICE, /* TAP and macvtap: VLAN tags are in the frames */
+    TAP_PACKET, /* a packet socket: the tag of a frame may lie beside it (PACKET_AUXDATA) */
+};
+/*
  * The same on a descriptor that speaks as a TAP does, with a header of 10 bytes before each frame
  * (TUNSETVNETHDRSZ; packet sockets have it, too): takes fd over.
  */
-int tap_new_fd(int fd, unsigned accepts, const struct net_lock *lock, struct tap **ret_tap,
+int tap_new_fd(int fd, enum tap_sort sort, const struct net_lock *lock, struct tap **ret_tap,
                struct error *err);
 /* End its thread and close. Not under the cable's lock. NULL is fine. */
 struct tap *tap_free(struct tap *tap);

@@ -66,6 +66,31 @@ static void add_addresses(struct network *n, const struct client *c, json_t *sta
         json_object_set_new(status, "host-name", json_string(name));
 }
 
+/* Where the network leads, through what, and why through that; NULL: nowhere. */
+static json_t *uplink_json(const struct network *n)
+{
+    json_t *o = n->uplink ? json_object() : NULL;
+
+    if (n->wire) {
+        json_object_set_new(o, "through", json_string(wire_way_name(wire_way(n->wire))));
+        json_object_set_new(o, "reason", json_string(wire_reason_name(wire_reason(n->wire))));
+        if (*wire_interface(n->wire))
+            json_object_set_new(o, "interface", json_string(wire_interface(n->wire)));
+        if (*wire_bridge(n->wire))
+            json_object_set_new(o, "bridge", json_string(wire_bridge(n->wire)));
+        json_object_set_new(o, "outside", json_string(n->def.interface));
+    } else if (n->knat) {
+        json_object_set_new(o, "through", json_string("kernel"));
+        json_object_set_new(o, "interface", json_string(knat_interface(n->knat)));
+        json_object_set_new(o, "outside", json_string(knat_outside(n->knat)));
+    } else if (o) {
+        json_object_set_new(o, "through", json_string(n->nat ? "user" : "tap"));
+        if (n->def.interface)
+            json_object_set_new(o, "interface", json_string(n->def.interface));
+    }
+    return o;
+}
+
 static int cmd_status(struct network *n, json_t **ret_value)
 {
     json_t *ports = json_array(), *port;
@@ -87,6 +112,8 @@ static int cmd_status(struct network *n, json_t **ret_value)
         json_pack("{s:s, s:s, s:I, s:b, s:o}", "name", n->def.name, "kind",
                   network_kind_name(n->def.kind), "addresses", (json_int_t)switch_addresses(n->sw),
                   "capturing", n->capture != NULL, "ports", ports);
+    if (n->uplink)
+        json_object_set_new(*ret_value, "uplink", uplink_json(n));
     return 0;
 }
 
@@ -159,10 +186,36 @@ static int cmd_leases(struct network *n, json_t **ret_value)
 
 /* ---- another definition, while machines are plugged in ---- */
 
+static bool has_forward(const struct network_definition *def, const struct nat_forward *f)
+{
+    for (unsigned i = 0; i < def->forward_count; i++)
+        if (!memcmp(&def->forwards[i], f, sizeof(*f)))
+            return true;
+    return false;
+}
+
+/* The kernel's rules are made once, with rights that are then given up. */
+static bool same_forwards(const struct network_definition *a, const struct network_definition *b)
+{
+    for (unsigned i = 0; i < a->forward_count; i++)
+        if (!has_forward(b, &a->forwards[i]))
+            return false;
+    return a->forward_count == b->forward_count;
+}
+
+/* VLANs that pass a bridge are said when its port is made. */
+static bool same_trunk(const struct network_definition *a, const struct network_definition *b)
+{
+    return a->defaults.trunk == b->defaults.trunk &&
+           !memcmp(a->defaults.vlans, b->defaults.vlans, sizeof(a->defaults.vlans));
+}
+
 /* What belongs to the way out cannot change under it. */
 static bool same_way_out(const struct network_definition *a, const struct network_definition *b)
 {
-    return a->kind == b->kind &&
+    return a->kind == b->kind && a->nat == b->nat && a->through == b->through &&
+           (a->nat != NETWORK_NAT_KERNEL || same_forwards(a, b)) &&
+           (a->kind != NETWORK_EXTERNAL || same_trunk(a, b)) &&
            !strcmp(a->interface ? a->interface : "", b->interface ? b->interface : "") &&
            a->isolated == b->isolated && a->services.on == b->services.on &&
            a->services.subnet.s_addr == b->services.subnet.s_addr &&
@@ -170,14 +223,6 @@ static bool same_way_out(const struct network_definition *a, const struct networ
            (a->services.on ||
             (!strcmp(a->tftp ? a->tftp : "", b->tftp ? b->tftp : "") &&
              !strcmp(a->boot_file ? a->boot_file : "", b->boot_file ? b->boot_file : "")));
-}
-
-static bool has_forward(const struct network_definition *def, const struct nat_forward *f)
-{
-    for (unsigned i = 0; i < def->forward_count; i++)
-        if (!memcmp(&def->forwards[i], f, sizeof(*f)))
-            return true;
-    return false;
 }
 
 /* Ports that are not forwarded any more are given back first: another may want them. */
@@ -221,8 +266,8 @@ static int cmd_configure(struct network *n, json_t *arguments, struct error *err
     if (!same_way_out(&def, &n->def)) {
         network_definition_done(&def);
         return error_set(err, -EBUSY,
-                         "kind, interface, subnet and isolation change when the network is "
-                         "started again");
+                         "kind, interface, through, nat, subnet and isolation, and what the "
+                         "kernel forwards, change when the network is started again");
     }
     r = change_forwards(n, &def, err);
     network_services_stop(n);

@@ -20,9 +20,24 @@ static const char *const kinds[] = {
     [NETWORK_EXTERNAL] = "external",
 };
 
+static const char *const nats[] = {
+    [NETWORK_NAT_USER] = "user",
+    [NETWORK_NAT_KERNEL] = "kernel",
+};
+
 const char *network_kind_name(enum network_kind kind)
 {
     return kinds[kind];
+}
+
+const char *network_nat_name(enum network_nat nat)
+{
+    return nats[nat];
+}
+
+unsigned network_prefix_bits(const struct network_definition *def)
+{
+    return (unsigned)__builtin_popcount(def->services.mask.s_addr);
 }
 
 /* ---- ports ---- */
@@ -163,6 +178,28 @@ static int set_kind(json_t *value, enum network_kind *ret_kind, struct error *er
     return error_set(err, -EINVAL, "kind: give internal, nat, host-only or external");
 }
 
+static int set_nat(json_t *value, enum network_nat *ret_nat, struct error *err)
+{
+    for (size_t i = 0; json_is_string(value) && i < ARRAY_LEN(nats); i++) {
+        if (!strcmp(json_string_value(value), nats[i])) {
+            *ret_nat = (enum network_nat)i;
+            return 0;
+        }
+    }
+    return error_set(err, -EINVAL, "nat: give user or kernel");
+}
+
+static int set_through(json_t *value, enum wire_way *ret_way, struct error *err)
+{
+    for (enum wire_way way = WIRE_AUTO; json_is_string(value) && way <= WIRE_PACKET; way++) {
+        if (!strcmp(json_string_value(value), wire_way_name(way))) {
+            *ret_way = way;
+            return 0;
+        }
+    }
+    return error_set(err, -EINVAL, "through: give auto, bridge, macvtap or packet");
+}
+
 static int set_forwards(json_t *value, struct network_definition *def, struct error *err)
 {
     json_t *one;
@@ -224,6 +261,10 @@ static int member(const char *key, json_t *value, struct network_definition *def
         return set_kind(value, &def->kind, err);
     if (!strcmp(key, "interface"))
         return set_string(key, value, &def->interface, err);
+    if (!strcmp(key, "through"))
+        return set_through(value, &def->through, err);
+    if (!strcmp(key, "nat"))
+        return set_nat(value, &def->nat, err);
     if (!strcmp(key, "forward"))
         return set_forwards(value, def, err);
     if (!strcmp(key, "tftp"))
@@ -240,16 +281,47 @@ static int member(const char *key, json_t *value, struct network_definition *def
     return r > 0 ? error_set(err, -EINVAL, "'%s' is no member of a network", key) : r;
 }
 
+/* The kernel has no first lease to lead a port to, and no addresses of its own choice. */
+static int check_kernel_nat(const struct network_definition *def, struct error *err)
+{
+    if (def->kind != NETWORK_NAT)
+        return error_set(err, -EINVAL, "nat belongs to the kind nat");
+    if (!def->services.on)
+        return error_set(err, -EINVAL, "subnet: missing; the kernel's NAT needs one");
+    for (unsigned i = 0; i < def->forward_count; i++) {
+        const struct in_addr guest = def->forwards[i].guest;
+
+        if (!guest.s_addr ||
+            (guest.s_addr & def->services.mask.s_addr) != def->services.subnet.s_addr)
+            return error_set(err, -EINVAL,
+                             "forward: name the guest's address in the subnet, as "
+                             "tcp:127.0.0.1:2222:10.244.0.16:22");
+    }
+    return 0;
+}
+
 static int check(const struct network_definition *def, struct error *err)
 {
+    bool kernel = def->nat == NETWORK_NAT_KERNEL;
     bool wants = def->kind == NETWORK_HOST_ONLY || def->kind == NETWORK_EXTERNAL;
 
     if (!def->name)
         return error_set(err, -EINVAL, "name: missing");
     if (wants && !def->interface)
         return error_set(err, -EINVAL, "interface: missing; name the host's for this kind");
-    if (!wants && def->interface)
-        return error_set(err, -EINVAL, "interface: belongs to the kinds host-only and external");
+    if (!wants && !kernel && def->interface)
+        return error_set(
+            err, -EINVAL,
+            "interface: belongs to the kinds host-only and external, and to a kernel's "
+            "NAT");
+    if (def->kind != NETWORK_EXTERNAL && def->through != WIRE_AUTO)
+        return error_set(err, -EINVAL, "through belongs to the kind external");
+    if (kernel) {
+        int r = check_kernel_nat(def, err);
+
+        if (r < 0)
+            return r;
+    }
     if (def->interface && (strlen(def->interface) >= IFNAMSIZ || strchr(def->interface, '/')))
         return error_set(err, -EINVAL, "interface: '%s' is no name of one", def->interface);
     if (def->kind != NETWORK_NAT && (def->forward_count || def->isolated))

@@ -7,6 +7,7 @@
 
 #include <jansson.h>
 
+#include "hostnet/wire.h"
 #include "net/nat.h"
 #include "net/switch.h"
 #include "services/services.h"
@@ -15,9 +16,15 @@
 
 enum network_kind {
     NETWORK_INTERNAL,  /* guests only */
-    NETWORK_NAT,       /* guests, and the world through this process's sockets */
+    NETWORK_NAT,       /* guests, and the world through the host's connections */
     NETWORK_HOST_ONLY, /* guests and the host, at a TAP interface */
     NETWORK_EXTERNAL,  /* guests on the wire of a physical adapter */
+};
+
+/* Who translates the addresses. */
+enum network_nat {
+    NETWORK_NAT_USER,   /* this process, without any privilege */
+    NETWORK_NAT_KERNEL, /* the host's kernel */
 };
 
 /* The servers in the network; the strings are the definition's. */
@@ -36,7 +43,9 @@ struct network_services {
 struct network_definition {
     char *name;
     enum network_kind kind;
-    char *interface; /* of the host: host-only and external */
+    char *interface;       /* of the host: host-only, external, and the way out of a kernel's NAT */
+    enum wire_way through; /* external */
+    enum network_nat nat;
     struct nat_forward forwards[NAT_FORWARDS_MAX];
     unsigned forward_count;
     char *tftp, *boot_file;
@@ -54,8 +63,11 @@ int network_definition_parse(const char *text, size_t len_bytes, struct network_
 int network_definition_read(const char *path, struct network_definition *ret_def,
                             struct error *err);
 void network_definition_done(struct network_definition *def);
-/* "internal", "nat", "host-only", "external". */
+/* "internal", "nat", "host-only", "external"; "user", "kernel". */
 const char *network_kind_name(enum network_kind kind);
+const char *network_nat_name(enum network_nat nat);
+/* Bits of the subnet's mask. */
+unsigned network_prefix_bits(const struct network_definition *def);
 
 /* The members of a port ("vlan", "trunk", "any-source", "promiscuous", "apart", "rate") over *config. */
 int network_port_parse(json_t *value, struct switch_config *config, struct error *err);

@@ -94,6 +94,7 @@ static int serve(const struct options *o, struct error *err)
     struct sandbox_needs needs;
     uv_signal_t signals[ARRAY_LEN(ends)];
     uv_loop_t loop;
+    bool user_nat;
     int r = network_definition_read(o->definition, &def, err);
 
     if (r == 0 && o->check)
@@ -110,8 +111,11 @@ static int serve(const struct options *o, struct error *err)
         uv_signal_init(&loop, &signals[i]);
         uv_signal_start(&signals[i], on_signal, ends[i]);
     }
-    needs = (struct sandbox_needs){.sockets = def.kind == NETWORK_NAT || asks_world(&def),
-                                   .forwarding = def.kind == NETWORK_NAT};
+    user_nat = def.kind == NETWORK_NAT && def.nat == NETWORK_NAT_USER;
+    needs = (struct sandbox_needs){.sockets = user_nat || asks_world(&def),
+                                   .keeper = def.nat == NETWORK_NAT_KERNEL ||
+                                             def.kind == NETWORK_EXTERNAL,
+                                   .forwarding = user_nat};
     r = network_new(&loop, &def, o->listen, o->leases, &network, err);
     if (r == 0 && o->control)
         r = control_new(&loop, o->control + 5, network_execute, network, &control, err);

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "net/packet.h"
 #include "network/network_priv.h"
 
 void network_lock(void *ctx)
@@ -54,9 +53,32 @@ static void timer_moved(void *ctx)
 
 /* ---- the way out ---- */
 
-static int uplink_open(struct network *n, struct error *err)
+static int kernel_nat_open(struct network *n, const struct net_lock *cable, struct error *err)
 {
-    const struct net_lock cable = {network_lock, network_unlock, n};
+    const struct network_definition *def = &n->def;
+    const struct knat_config config = {.name = def->name,
+                                       .subnet = def->services.subnet,
+                                       .prefix_bits = network_prefix_bits(def),
+                                       .outside = def->interface,
+                                       .forwards = def->forwards,
+                                       .forward_count = def->forward_count,
+                                       .isolated = def->isolated};
+
+    return knat_open(&config, cable, &n->knat, &n->tap, err);
+}
+
+static int wire_plug(struct network *n, const struct net_lock *cable, struct error *err)
+{
+    const struct network_definition *def = &n->def;
+    const struct wire_config config = {.interface = def->interface,
+                                       .way = def->through,
+                                       .vlans = def->defaults.trunk ? def->defaults.vlans : NULL};
+
+    return wire_open(&config, cable, &n->wire, &n->tap, err);
+}
+
+static int user_nat_open(struct network *n, const struct net_lock *cable, struct error *err)
+{
     const struct network_definition *def = &n->def;
     struct nat_config nat = {.forward_count = def->forward_count,
                              .tftp = def->tftp,
@@ -70,13 +92,22 @@ static int uplink_open(struct network *n, struct error *err)
         nat.no_dhcp = true;
         nat.tftp = nat.boot_file = NULL;
     }
-    switch (def->kind) {
+    return nat_new(&nat, cable, &n->nat, err);
+}
+
+/* There are no threads yet: processes that clean up are made here. */
+static int uplink_open(struct network *n, struct error *err)
+{
+    const struct net_lock cable = {network_lock, network_unlock, n};
+
+    switch (n->def.kind) {
     case NETWORK_NAT:
-        return nat_new(&nat, &cable, &n->nat, err);
+        return n->def.nat == NETWORK_NAT_KERNEL ? kernel_nat_open(n, &cable, err)
+                                                : user_nat_open(n, &cable, err);
     case NETWORK_HOST_ONLY:
-        return tap_new(def->interface, &cable, &n->tap, err);
+        return tap_new(n->def.interface, &cable, &n->tap, err);
     case NETWORK_EXTERNAL:
-        return packet_new(def->interface, &cable, &n->tap, err);
+        return wire_plug(n, &cable, err);
     case NETWORK_INTERNAL:
         break;
     }
@@ -281,6 +312,8 @@ struct network *network_free(struct network *n)
         uv_close((uv_handle_t *)&n->listen_poll, on_closed);
     n->nat = nat_free(n->nat);
     n->tap = tap_free(n->tap);
+    n->wire = wire_free(n->wire);
+    n->knat = knat_free(n->knat);
     if (n->open) {
         uv_close((uv_handle_t *)&n->timer, on_closed);
         uv_close((uv_handle_t *)&n->tick, on_closed);

@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 
+#include "hostnet/knat.h"
 #include "net/link.h"
 #include "net/remote.h"
 #include "net/tap.h"
@@ -38,6 +39,8 @@ struct network {
     struct net_switch *sw;
     struct nat *nat;
     struct tap *tap;
+    struct wire *wire; /* what was made on the host for the tap … */
+    struct knat *knat; /* … of an external network, or of a kernel's NAT */
     struct switch_port *uplink, *services_port;
     struct services *services; /* NULL: none */
     struct upstream *upstream;

@@ -124,6 +124,9 @@ static int add_rules(scmp_filter_ctx f, const struct sandbox_needs *needs)
     for (size_t i = 0; i < ARRAY_LEN(ioctls) && r == 0; i++)
         r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
                              SCMP_A1(SCMP_CMP_EQ, ioctls[i], 0));
+    /* At its end it waits until what it made on the host is gone. */
+    if (needs->keeper && r == 0)
+        r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(wait4), 0);
     if (needs->sockets && r == 0)
         r = add_list(f, with_sockets, ARRAY_LEN(with_sockets));
     for (size_t i = 0; i < ARRAY_LEN(families) && needs->sockets && r == 0; i++)

@@ -10,6 +10,7 @@
 
 struct sandbox_needs {
     bool sockets;    /* of its own in the host's network: NAT, questions to name servers */
+    bool keeper;     /* wait for the process that cleans up to end */
     bool forwarding; /* ports of the host, also those below 1024 if it may have them now */
 };
 

@@ -323,6 +323,8 @@ json_t *network_json(struct network *n, const struct caller *caller)
     if (o && n->status && n->state == NETWORK_STATE_RUNNING) {
         json_object_set(o, "ports", json_object_get(n->status, "ports"));
         json_object_set(o, "capturing", json_object_get(n->status, "capturing"));
+        if (json_object_get(n->status, "uplink"))
+            json_object_set(o, "uplink", json_object_get(n->status, "uplink"));
     }
     return o;
 }

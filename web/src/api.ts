@@ -28,6 +28,7 @@ export type Quota = Schemas['Quota']
 export type Network = Schemas['Network']
 export type NetworkDefinition = Schemas['NetworkDefinition']
 export type NetworkPort = Schemas['NetworkPort']
+export type NetworkUplink = Schemas['NetworkUplink']
 export type NetworkPortStatus = Schemas['NetworkPortStatus']
 export type Adapter = Schemas['Adapter']
 

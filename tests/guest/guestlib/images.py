@@ -386,7 +386,7 @@ def built(name):
     stamp = out.with_name(f".{out.name}.stamp")
     describers = [p for folder in ("guestlib", "init", "programs") for p in (paths.GUEST / folder).rglob("*")
                   if p.is_file() and p.suffix != ".pyc"
-                  and p.name not in ("machine.py", "cases.py", "netcases.py",
+                  and p.name not in ("machine.py", "cases.py", "hostcases.py", "netcases.py",
                                      "servicecases.py", "paths.py")]
     wanted = paths.digest_of(*describers)
     paths.IMAGES.mkdir(parents=True, exist_ok=True)

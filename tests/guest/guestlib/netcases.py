@@ -436,12 +436,17 @@ def switch_again(lab):
 
 # What needs a host of its own: a network namespace, which only root may make.
 
+def need_tun():
+    if not os.path.exists("/dev/net/tun"):
+        raise machine.Unavailable("there is no /dev/net/tun here")
+
+
 @contextlib.contextmanager
-def namespace(*commands):
+def namespace(*commands, suffix=""):
     """A network namespace with these `ip` commands done in it; the words that run a program there."""
     if os.geteuid():
         raise machine.Unavailable("network namespaces are made as root")
-    name = f"yado-test-{os.getpid()}-{threading.get_ident() & 0xffff}"
+    name = f"yado-test-{os.getpid()}-{threading.get_ident() & 0xffff}{suffix}"
     inside = ("ip", "netns", "exec", name)
     images.tool("ip", "netns", "add", name)
     try:
@@ -491,27 +496,18 @@ def with_host(vm, inside, host, own):
 def tap(lab, model, kernel):
     """A guest on a TAP interface of the host: ping both ways, TCP with checksum"""
     only_yado(lab)
+    need_tun()
     with namespace("tuntap add t0 mode tap", "addr add 10.8.0.1/24 dev t0",
                    "link set t0 up") as inside:
         with guest(lab, kernel, prefix=inside, nets=(Net(to="tap=t0", model=model),)) as vm:
             with_host(vm, inside, "10.8.0.1", "10.8.0.2")
 
 
-@case("net-external")
-def external(lab):
-    """A guest on the wire of the host's adapter, here one end of a veth"""
-    only_yado(lab)
-    with namespace("link add v0 type veth peer name v1", "addr add 10.8.0.1/24 dev v1",
-                   "link set v0 up", "link set v1 up") as inside:
-        with network(lab, prefix=inside, kind="external", interface="v0") as (path, _):
-            with guest(lab, "cloud", nets=(Net(to=f"network={path}"),)) as vm:
-                with_host(vm, inside, "10.8.0.1", "10.8.0.2")
-
-
 @case("net-host-only")
 def host_only(lab):
     """Two guests and the host on one network"""
     only_yado(lab)
+    need_tun()
     with namespace() as inside:
         with network(lab, prefix=inside, kind="host-only", interface="t1") as (path, _):
             images.tool(*inside, "ip", "addr", "add", "10.8.0.1/24", "dev", "t1")

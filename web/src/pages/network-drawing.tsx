@@ -48,10 +48,18 @@ function Box({ x, y, title, text, tone }: { x: number; y: number; title: string;
 /** Where the network leads to; an internal one leads nowhere. */
 function outside(network: Network): string | undefined {
   const { kind, interface: host } = network.definition
+  if (kind === 'nat' && network.uplink?.through === 'kernel') return t('network.out.kernel', { interface: network.uplink.outside ?? '' })
   if (kind === 'nat') return t('network.out.nat')
   if (kind === 'host-only') return t('network.out.host', { interface: host ?? '' })
   if (kind === 'external') return t('network.out.external', { interface: host ?? '' })
   return undefined
+}
+
+/** Through what of the host, in a word or two. */
+function through(network: Network): string | undefined {
+  const { through: way, bridge } = network.uplink ?? {}
+  if (!way || way === 'user' || way === 'tap' || way === 'kernel') return undefined
+  return way === 'bridge' ? t('network.way.bridge', { bridge: bridge ?? '' }) : t(`network.through.${way}`)
 }
 
 export function NetworkDrawing({ network }: { network: Network }) {
@@ -61,7 +69,7 @@ export function NetworkDrawing({ network }: { network: Network }) {
   const served = network.definition.subnet
   const middle = WIDTH / 2
   const height = SWITCH_Y + 34 + Math.max(1, rows) * ROW
-  const upper = [...(out ? [{ title: out, tone: 'way-out' }] : []), ...(served ? [{ title: t('network.servers'), tone: 'servers', text: served }] : [])]
+  const upper = [...(out ? [{ title: out, tone: 'way-out', text: through(network) }] : []), ...(served ? [{ title: t('network.servers'), tone: 'servers', text: served }] : [])]
   return (
     <svg class="net-drawing" viewBox={`0 0 ${WIDTH} ${height}`} role="group" aria-label={t('network.drawing', { name: network.name, count: guests.length })}>
       {upper.map((box, i) => {

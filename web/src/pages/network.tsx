@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // One network: its drawing, what passes its ports, addresses it has given, captures.
 import { useEffect, useState } from 'preact/hooks'
-import { BASE, call, get, type Network, type NetworkPort, type NetworkPortStatus } from '../api'
+import { BASE, call, get, type Network, type NetworkPort, type NetworkPortStatus, type NetworkUplink } from '../api'
 import { bytes, count, dateTime } from '../format'
 import { t } from '../i18n'
 import { go, networkHref } from '../route'
@@ -24,6 +24,12 @@ interface History {
   'in-bytes': number[]
   'out-bytes': number[]
   drops: number[]
+}
+
+/** Through what of the host the network leads out, and why through that. */
+function wayText(uplink: NetworkUplink): string {
+  const way = uplink.through === 'bridge' ? t('network.way.bridge', { bridge: uplink.bridge ?? '' }) : t(`network.way.${uplink.through}`, { interface: uplink.interface ?? '', outside: uplink.outside ?? '' })
+  return uplink.reason ? t('network.way-reason', { way, reason: t(`network.reason.${uplink.reason}`) }) : way
 }
 
 /** Change a part of the definition. */
@@ -225,6 +231,7 @@ export function NetworkPage({ name }: { name: string }) {
       {network.problem && <p class="alert error">{network.problem}</p>}
       <section class="panel">
         <NetworkDrawing network={network} />
+        {network.uplink && <p class="muted">{t('network.way-out', { way: wayText(network.uplink) })}</p>}
         {network.definition.server?.notes && <p class="notes">{network.definition.server.notes}</p>}
       </section>
       {running && <Ports network={network} modify={may('modify')} capture={may('control') ? (mac) => void startCapture(mac) : undefined} onDone={reload} />}

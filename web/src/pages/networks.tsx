@@ -10,6 +10,7 @@ import { NetworkDrawing } from './network-drawing'
 import { mergePatch } from './settings'
 
 const REFRESH_MS = 5000
+const THROUGH = ['auto', 'bridge', 'macvtap', 'packet'] as const
 const KINDS = ['nat', 'internal', 'host-only', 'external'] as const
 type Kind = (typeof KINDS)[number]
 type Dhcp = Exclude<NetworkDefinition['dhcp'], boolean | undefined>
@@ -98,10 +99,13 @@ export function NetworkForm({ network, onClose, onDone }: FormProps) {
   const set = (part: Partial<NetworkDefinition>) => setDraft((old) => ({ ...old, ...part }))
   const kind: Kind = draft.kind ?? 'internal'
   const needsInterface = kind === 'host-only' || kind === 'external'
+  const kernel = kind === 'nat' && draft.nat === 'kernel'
   const choose = (next: Kind) =>
     set({
       kind: next,
       interface: next === 'host-only' || next === 'external' ? (draft.interface ?? '') : undefined,
+      through: next === 'external' ? draft.through : undefined,
+      nat: next === 'nat' ? draft.nat : undefined,
       ...(next === 'nat' ? { ipv6: undefined } : { forward: undefined, isolated: undefined }),
     })
   const submit = async (event: Event) => {
@@ -125,6 +129,9 @@ export function NetworkForm({ network, onClose, onDone }: FormProps) {
           {!network && <Input label={t('network.name')} value={draft.name} onInput={(name) => set({ name })} maxLength={40} required autofocus />}
           <Select label={t('network.kind')} value={kind} onChange={choose} options={KINDS.map((value) => ({ value, label: t(`network.kind.${value}`) }))} hint={t(`network.kind-hint.${kind}`)} />
           {needsInterface && <Input label={t('network.interface')} value={draft.interface ?? ''} onInput={(value) => set({ interface: value })} maxLength={15} required hint={t('network.interface-hint')} />}
+          {kind === 'external' && <Select label={t('network.through')} value={draft.through ?? 'auto'} onChange={(through) => set({ through: through === 'auto' ? undefined : through })} options={THROUGH.map((value) => ({ value, label: t(`network.through.${value}`) }))} hint={t(`network.through-hint.${draft.through ?? 'auto'}`)} />}
+          {kind === 'nat' && <Select label={t('network.nat')} value={draft.nat ?? 'user'} onChange={(nat) => set(nat === 'kernel' ? { nat } : { nat: undefined, interface: undefined })} options={(['user', 'kernel'] as const).map((value) => ({ value, label: t(`network.nat.${value}`) }))} hint={t(`network.nat-hint.${draft.nat ?? 'user'}`)} />}
+          {kernel && <Input label={t('network.outside')} value={draft.interface ?? ''} onInput={(value) => set({ interface: value || undefined })} maxLength={15} hint={t('network.outside-hint')} />}
         </div>
         {kind === 'nat' && (
           <>
