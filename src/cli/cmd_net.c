@@ -191,10 +191,10 @@ static int net_leases(struct remote *r)
 
     if (status != CLI_OK || r->json)
         return print_result(r, status, value);
-    printf("%-15s  %-17s  %s\n", "ADDRESS", "MAC", "NAME");
-    json_array_foreach(json_object_get(value, "leases"), i, lease)
-        printf("%-15s  %-17s  %s\n", remote_text(lease, "address"), remote_text(lease, "mac"),
-               remote_text(lease, "name"));
+    printf("%-15s  %-17s  %-20s  %s\n", "ADDRESS", "MAC", "NAME", "IPV6");
+    json_array_foreach(json_object_get(value, "leases"), i, lease) printf(
+        "%-15s  %-17s  %-20s  %s\n", remote_text(lease, "address"), remote_text(lease, "mac"),
+        remote_text(lease, "name"), remote_text(lease, "address6"));
     json_decref(value);
     return status;
 }

@@ -10,6 +10,7 @@
 
 #include "net/mac.h"
 #include "network/network_priv.h"
+#include "services/dhcp6.h"
 
 #define CAPTURE_BYTES MIB(64)
 
@@ -162,6 +163,33 @@ static int cmd_history(struct network *n, json_t *arguments, json_t **ret_value,
     return r;
 }
 
+/* What the adapter has in IPv6 now; empty: nothing. */
+static void address6(const struct network *n, const struct lease *l, uint64_t now_s, char *ret_text)
+{
+    struct in6_addr a = dhcp6_address(&n->def.services.config.prefix, l->address);
+
+    ret_text[0] = '\0';
+    if (l->ends6_s > now_s)
+        inet_ntop(AF_INET6, &a, ret_text, INET6_ADDRSTRLEN);
+}
+
+static json_t *lease_json(struct network *n, const struct lease *l, uint64_t now_s)
+{
+    const char *name = services_name_of(n->services, l->mac);
+    bool is4 = l->bound && l->ends_s > now_s;
+    char mac[MAC_TEXT_BYTES], ip4[INET_ADDRSTRLEN], ip6[INET6_ADDRSTRLEN];
+    json_t *o;
+
+    inet_ntop(AF_INET, &l->address, ip4, sizeof(ip4));
+    address6(n, l, now_s, ip6);
+    o = json_pack("{s:s, s:s, s:I, s:s}", "mac", mac_format(l->mac, mac), "address",
+                  is4 ? ip4 : ip6, "ends", (json_int_t)(is4 ? l->ends_s : l->ends6_s), "name",
+                  name ? name : l->name);
+    if (is4 && *ip6)
+        json_object_set_new(o, "address6", json_string(ip6));
+    return o;
+}
+
 static int cmd_leases(struct network *n, json_t **ret_value)
 {
     struct leases *leases = n->services ? services_leases(n->services) : NULL;
@@ -170,15 +198,9 @@ static int cmd_leases(struct network *n, json_t **ret_value)
 
     for (unsigned i = 0; leases && i < leases_count(leases); i++) {
         const struct lease *l = leases_get(leases, i);
-        const char *name = services_name_of(n->services, l->mac);
-        char mac[MAC_TEXT_BYTES], address[INET_ADDRSTRLEN];
 
-        if (!l->bound || l->ends_s <= now_s)
-            continue;
-        inet_ntop(AF_INET, &l->address, address, sizeof(address));
-        json_array_append_new(
-            list, json_pack("{s:s, s:s, s:I, s:s}", "mac", mac_format(l->mac, mac), "address",
-                            address, "ends", (json_int_t)l->ends_s, "name", name ? name : l->name));
+        if ((l->bound && l->ends_s > now_s) || l->ends6_s > now_s)
+            json_array_append_new(list, lease_json(n, l, now_s));
     }
     *ret_value = json_pack("{s:o}", "leases", list);
     return 0;

@@ -29,8 +29,8 @@ enum network_nat {
 
 /* The servers in the network; the strings are the definition's. */
 struct network_services {
-    bool on;                            /* a subnet was given */
-    bool dhcp_said, dns_said, ask_said; /* what is not said has defaults */
+    bool on;                                        /* a subnet was given */
+    bool dhcp_said, dhcp6_said, dns_said, ask_said; /* what is not said has defaults */
     struct in_addr subnet, mask;
     struct services_config config;
     struct lease_reservation *reservations;

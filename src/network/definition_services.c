@@ -264,6 +264,22 @@ static int set_domain(json_t *value, struct network_services *s, struct error *e
     return r;
 }
 
+static int set_dhcp6(json_t *value, struct network_services *s, struct error *err)
+{
+    const char *text = json_is_false(value) ? "false" : json_string_value(value);
+
+    s->dhcp6_said = true;
+    if (text && !strcmp(text, "stateless"))
+        s->config.dhcp6 = SERVICES_DHCP6_STATELESS;
+    else if (text && !strcmp(text, "stateful"))
+        s->config.dhcp6 = SERVICES_DHCP6_STATEFUL;
+    else if (json_is_false(value))
+        s->config.dhcp6 = SERVICES_DHCP6_OFF;
+    else
+        return error_set(err, -EINVAL, "dhcp6: give stateless, stateful or false");
+    return 0;
+}
+
 int network_services_member(const char *key, json_t *value, struct network_services *s,
                             struct error *err)
 {
@@ -279,6 +295,8 @@ int network_services_member(const char *key, json_t *value, struct network_servi
         return set_domain(value, s, err);
     if (!strcmp(key, "ipv6"))
         return set_prefix(value, s, err);
+    if (!strcmp(key, "dhcp6"))
+        return set_dhcp6(value, s, err);
     if (!strcmp(key, "bootfile-efi"))
         return set_text(key, value, &s->boot_efi, err);
     if (!strcmp(key, "bootfile-ipxe"))
@@ -337,9 +355,10 @@ static int check_dhcp(struct network_definition *def, struct error *err)
 static int check_off(const struct network_services *s, struct error *err)
 {
     if (s->dhcp_said || s->dns_said || s->config.ip6 || s->config.address.s_addr || s->domain ||
-        s->boot_efi || s->boot_script)
-        return error_set(err, -EINVAL,
-                         "dhcp, dns, domain, ipv6, server-address and bootfile-… need a subnet");
+        s->dhcp6_said || s->boot_efi || s->boot_script)
+        return error_set(
+            err, -EINVAL,
+            "dhcp, dns, domain, ipv6, dhcp6, server-address and bootfile-… need a subnet");
     return 0;
 }
 
@@ -359,6 +378,10 @@ int network_services_check(struct network_definition *def, struct error *err)
         c->address = above(s, 1);
     if (!is_inside(s, c->address))
         return error_set(err, -EINVAL, "server-address: not in the subnet");
+    if (s->dhcp6_said && !c->ip6)
+        return error_set(err, -EINVAL, "dhcp6: give a prefix in ipv6, too");
+    if (c->dhcp6 == SERVICES_DHCP6_STATEFUL && !c->dhcp)
+        return error_set(err, -EINVAL, "dhcp6: stateful needs dhcp, whose addresses go with it");
     if (def->kind == NETWORK_NAT && c->ip6)
         return error_set(err, -EINVAL, "ipv6: a network with NAT has a router of its own for it");
     if (def->kind == NETWORK_NAT &&

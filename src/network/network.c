@@ -143,9 +143,9 @@ static int uplink_plug(struct network *n, struct error *err)
 
 /* ---- servers in the network ---- */
 
-static bool ask_world(void *ctx, unsigned token, const uint8_t *query, size_t len)
+static bool ask_world(void *ctx, unsigned token, bool tcp, const uint8_t *query, size_t len)
 {
-    return upstream_ask(((struct network *)ctx)->upstream, token, query, len);
+    return upstream_ask(((struct network *)ctx)->upstream, token, tcp, query, len);
 }
 
 static void world_answers(void *ctx, unsigned token, const uint8_t *data, size_t len)

@@ -7,10 +7,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/bytes.h"
+
 #define RESOLV_CONF "/etc/resolv.conf"
 #define PORT 53u
 #define QUESTIONS_MAX 128u
 #define QUERY_MAX 2048u
+#define LENGTH_BYTES 2u /* before a message over TCP */
+#define STREAM_MAX (LENGTH_BYTES + UINT16_MAX)
 #define PATIENCE_MS 2000u /* for one server */
 
 struct server {
@@ -25,12 +29,18 @@ struct question {
     struct upstream *upstream;
     struct question *next;
     unsigned token;
+    bool by_tcp, ended;
     uv_udp_t udp;
+    uv_tcp_t tcp;
+    uv_connect_t connect;
+    uv_write_t write;
+    uint8_t *stream; /* what has come over TCP, of STREAM_MAX bytes */
+    size_t stream_len;
     uv_timer_t timer;
     unsigned open; /* handles that are not closed */
     struct server servers[UPSTREAM_SERVERS_MAX];
     unsigned server_count, server;
-    uint8_t query[QUERY_MAX], buf[QUERY_MAX];
+    uint8_t length[LENGTH_BYTES], query[QUERY_MAX], buf[QUERY_MAX];
     size_t len;
 };
 
@@ -89,6 +99,7 @@ static void on_closed(uv_handle_t *handle)
     pthread_mutex_lock(&q->upstream->lock);
     q->upstream->count--;
     pthread_mutex_unlock(&q->upstream->lock);
+    free(q->stream);
     free(q);
 }
 
@@ -101,7 +112,11 @@ static void question_end(struct question *q)
     if (!*at)
         return;
     *at = q->next;
-    uv_close((uv_handle_t *)&q->udp, on_closed);
+    q->ended = true;
+    if (!q->by_tcp)
+        uv_close((uv_handle_t *)&q->udp, on_closed);
+    else if (!uv_is_closing((uv_handle_t *)&q->tcp))
+        uv_close((uv_handle_t *)&q->tcp, on_closed);
     uv_close((uv_handle_t *)&q->timer, on_closed);
 }
 
@@ -149,6 +164,104 @@ static bool ask_next(struct question *q)
     return false;
 }
 
+/* ---- by TCP: a connection for the question, to one server after the other ---- */
+
+static void connect_next(struct question *q);
+static void on_tcp_patience(uv_timer_t *timer);
+
+static void on_given_up(uv_handle_t *handle)
+{
+    struct question *q = handle->data;
+
+    if (!q->ended)
+        connect_next(q);
+    on_closed(handle);
+}
+
+static void give_up_server(struct question *q)
+{
+    if (!uv_is_closing((uv_handle_t *)&q->tcp))
+        uv_close((uv_handle_t *)&q->tcp, on_given_up);
+}
+
+static void on_stream_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+{
+    struct question *q = handle->data;
+
+    (void)suggested;
+    *buf = uv_buf_init((char *)q->stream + q->stream_len, (unsigned)(STREAM_MAX - q->stream_len));
+}
+
+static void on_stream(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+{
+    struct question *q = stream->data;
+    size_t len;
+
+    (void)buf;
+    if (n < 0) {
+        give_up_server(q);
+        return;
+    }
+    q->stream_len += (size_t)n;
+    if (q->stream_len < LENGTH_BYTES)
+        return;
+    len = be16_get(q->stream);
+    if (q->stream_len < LENGTH_BYTES + len)
+        return;
+    if (len >= 12 && !memcmp(q->stream + LENGTH_BYTES, q->query, 2))
+        finish(q, q->stream + LENGTH_BYTES, len);
+    else
+        give_up_server(q);
+}
+
+static void on_written(uv_write_t *write, int status)
+{
+    struct question *q = write->data;
+
+    if (status < 0)
+        give_up_server(q);
+}
+
+static void on_connected(uv_connect_t *connect, int status)
+{
+    struct question *q = connect->data;
+    uv_buf_t bufs[] = {uv_buf_init((char *)q->length, sizeof(q->length)),
+                       uv_buf_init((char *)q->query, (unsigned)q->len)};
+
+    if (status < 0 ||
+        uv_write(&q->write, (uv_stream_t *)&q->tcp, bufs, ARRAY_LEN(bufs), on_written) < 0 ||
+        uv_read_start((uv_stream_t *)&q->tcp, on_stream_alloc, on_stream) < 0)
+        give_up_server(q);
+}
+
+/* The next server; when there is none any more the question has no answer. */
+static void connect_next(struct question *q)
+{
+    bool there = q->server < q->server_count;
+
+    if (!q->stream)
+        q->stream = malloc(STREAM_MAX);
+    q->stream_len = 0;
+    uv_tcp_init(q->upstream->loop, &q->tcp);
+    q->tcp.data = q->connect.data = q->write.data = q;
+    q->open++;
+    if (!there || !q->stream) {
+        finish(q, NULL, 0);
+        return;
+    }
+    uv_timer_start(&q->timer, on_tcp_patience, PATIENCE_MS, 0);
+    if (uv_tcp_connect(&q->connect, &q->tcp, &q->servers[q->server++].address.any, on_connected) <
+        0)
+        give_up_server(q);
+}
+
+static void on_tcp_patience(uv_timer_t *timer)
+{
+    give_up_server(timer->data);
+}
+
+/* ---- questions ---- */
+
 static void on_patience(uv_timer_t *timer)
 {
     struct question *q = timer->data;
@@ -163,12 +276,18 @@ static void start(struct upstream *u, struct question *q)
     for (unsigned i = 0; i < u->fixed_count; i++)
         set_ip4(&q->servers[i], u->fixed[i]);
     q->server_count = u->fixed_count ? u->fixed_count : read_servers(q->servers);
-    uv_udp_init(u->loop, &q->udp);
     uv_timer_init(u->loop, &q->timer);
-    q->udp.data = q->timer.data = q;
-    q->open = 2;
+    q->timer.data = q;
+    q->open = 1;
     q->next = u->questions;
     u->questions = q;
+    if (q->by_tcp) {
+        connect_next(q);
+        return;
+    }
+    uv_udp_init(u->loop, &q->udp);
+    q->udp.data = q;
+    q->open++;
     if (ask_next(q) && uv_udp_recv_start(&q->udp, on_alloc, on_answer) == 0)
         uv_timer_start(&q->timer, on_patience, PATIENCE_MS, PATIENCE_MS);
     else
@@ -196,7 +315,7 @@ static void on_come(uv_async_t *handle)
         start(u, q);
 }
 
-bool upstream_ask(struct upstream *u, unsigned token, const uint8_t *query, size_t len)
+bool upstream_ask(struct upstream *u, unsigned token, bool tcp, const uint8_t *query, size_t len)
 {
     struct question *q = len >= 12 && len <= QUERY_MAX ? calloc(1, sizeof(*q)) : NULL;
     bool room;
@@ -205,7 +324,9 @@ bool upstream_ask(struct upstream *u, unsigned token, const uint8_t *query, size
         return false;
     q->upstream = u;
     q->token = token;
+    q->by_tcp = tcp;
     q->len = len;
+    be16_put(q->length, (uint16_t)len);
     memcpy(q->query, query, len);
     pthread_mutex_lock(&u->lock);
     room = u->count < QUESTIONS_MAX;

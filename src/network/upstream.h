@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Questions of guests to the world's name servers, from ordinary sockets of this process: one for
- * each question, connected, so that nobody but the server that was asked can answer (RFC 5452).
- * It takes no question from outside.
+ * each question, connected, so that nobody but the server that was asked can answer (RFC 5452); by
+ * UDP, or by TCP for who asks so (RFC 7766). It takes no question from outside.
  */
 #ifndef NETWORK_UPSTREAM_H
 #define NETWORK_UPSTREAM_H
@@ -27,6 +27,7 @@ int upstream_new(uv_loop_t *loop, const struct in_addr *servers, unsigned count,
 struct upstream *upstream_free(struct upstream *u);
 /* Ask; answer() is called later, once, or not when it is freed before. False: it cannot be asked.
  * Any thread. */
-bool upstream_ask(struct upstream *u, unsigned token, const uint8_t *query, size_t len_bytes);
+bool upstream_ask(struct upstream *u, unsigned token, bool tcp, const uint8_t *query,
+                  size_t len_bytes);
 
 #endif

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#define LOG_ROOM "dhcp"
 #include "services/dhcp.h"
 
 #include <arpa/inet.h>
@@ -7,6 +8,8 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/log.h"
+#include "services/probe.h"
 
 /* RFC 2131, 2: the message. */
 enum {
@@ -66,12 +69,25 @@ enum { ARCH_EFI_BC = 7, ARCH_EFI_X64 = 9, ARCH_HTTP_FIRST = 15, ARCH_HTTP_LAST =
 
 #define OFFER_S 60u
 #define DECLINED_S 600u
+#define PROBE_TRIES 3u
 #define MESSAGE_MAX STACK_UDP_BYTES_MAX
+
+/* A client whose address is being looked for on the network. */
+struct waiting {
+    bool used;
+    unsigned tries;
+    struct in_addr address;
+    struct stack_peer from;
+    uint8_t message[MESSAGE_MAX];
+    size_t len;
+};
 
 struct dhcp {
     struct dhcp_config config;
     struct stack *stack;
     struct leases *leases;
+    struct probe *probe;
+    struct waiting waiting[PROBES_MAX]; /* by the probe's slot */
 };
 
 /* What matters of a request. */
@@ -341,18 +357,112 @@ static uint32_t lease_time(const struct dhcp *d, const struct request *q)
     return q->lease_s ? MIN(MAX(q->lease_s, least), d->config.lease_s) : d->config.lease_s;
 }
 
-static void on_discover(struct dhcp *d, const struct stack_peer *from, const struct request *q)
+static void offer(struct dhcp *d, const struct stack_peer *from, const struct request *q,
+                  const struct lease *lease)
 {
-    struct lease *lease;
     struct reply r;
 
-    if (leases_offer(d->leases, mac_of(q), q->requested, now(d), now(d) + OFFER_S, &lease) < 0)
-        return;
     begin(d, q, OFFER, &r);
     memcpy(r.bytes + AT_YIADDR, &lease->address, 4);
     put_times(d, lease_time(d, q), &r);
     put_network(d, q, &r);
     finish(d, from, q, &r, false);
+}
+
+/* The client's own place among those who wait, else a free one; NULL: none. */
+static struct waiting *waiting_find(struct dhcp *d, const uint8_t *mac)
+{
+    struct waiting *free_one = NULL;
+
+    for (unsigned i = 0; i < PROBES_MAX; i++) {
+        struct waiting *w = &d->waiting[i];
+
+        if (w->used && !memcmp(w->from.mac, mac, NET_MAC_BYTES))
+            return w;
+        if (!w->used)
+            free_one = w;
+    }
+    return free_one;
+}
+
+/* Look first whether somebody has it. When too many wait it is offered as it is. */
+static void probe_and_offer(struct dhcp *d, const struct stack_peer *from, const struct request *q,
+                            size_t len, const struct lease *lease)
+{
+    struct waiting *w = waiting_find(d, from->mac);
+    bool same = w && w->used && w->address.s_addr == lease->address.s_addr;
+
+    if (!w || len > sizeof(w->message)) {
+        offer(d, from, q, lease);
+        return;
+    }
+    if (!w->used)
+        w->tries = 0;
+    w->used = true;
+    w->from = *from;
+    w->address = lease->address;
+    w->len = len;
+    memmove(w->message, q->message, len);
+    /* It asks again while we look: that is who is answered then. */
+    if (!same)
+        probe_start(d->probe, (unsigned)(w - d->waiting), lease->address, from->mac);
+}
+
+static void on_discover(struct dhcp *d, const struct stack_peer *from, const struct request *q,
+                        size_t len)
+{
+    struct lease *lease;
+
+    if (leases_offer(d->leases, mac_of(q), q->requested, now(d), now(d) + OFFER_S, &lease) < 0)
+        return;
+    if (lease->bound && lease->ends_s > now(d))
+        offer(d, from, q, lease); /* the client's own already */
+    else
+        probe_and_offer(d, from, q, len, lease);
+}
+
+/* Somebody has the address: another, as long as there are. One that is reserved, or the last of some
+ * tries, is offered all the same, or who answers for all would keep others from having any. */
+static void offer_another(struct dhcp *d, struct waiting *w, const struct request *q)
+{
+    struct lease *lease = leases_find(d->leases, w->from.mac);
+    struct in_addr taken = w->address;
+    char text[INET_ADDRSTRLEN];
+
+    log_warning("%s is in use by somebody who was not given it",
+                inet_ntop(AF_INET, &taken, text, sizeof(text)));
+    if (lease && lease->address.s_addr == taken.s_addr)
+        leases_decline(d->leases, lease, now(d) + DECLINED_S);
+    w->used = false;
+    if (leases_offer(d->leases, w->from.mac, (struct in_addr){0}, now(d), now(d) + OFFER_S,
+                     &lease) < 0)
+        return;
+    if (lease->address.s_addr == taken.s_addr || ++w->tries == PROBE_TRIES) {
+        offer(d, &w->from, q, lease);
+        return;
+    }
+    w->used = true;
+    w->address = lease->address;
+    probe_start(d->probe, (unsigned)(w - d->waiting), lease->address, w->from.mac);
+}
+
+static void on_probed(void *ctx, unsigned slot, bool taken)
+{
+    struct dhcp *d = ctx;
+    struct waiting *w = &d->waiting[slot];
+    struct lease *lease;
+    struct request q;
+
+    if (!w->used || !parse(w->message, w->len, w->from.mac, &q))
+        return;
+    lease = leases_find(d->leases, w->from.mac);
+    if (taken) {
+        offer_another(d, w, &q);
+        return;
+    }
+    w->used = false;
+    if (lease && lease->address.s_addr == w->address.s_addr)
+        offer(d, &w->from, &q, lease);
 }
 
 static void refuse(struct dhcp *d, const struct stack_peer *from, const struct request *q)
@@ -409,7 +519,7 @@ static void on_message(void *ctx, const struct stack_peer *from, const uint8_t *
     lease = leases_find(d->leases, mac_of(&q));
     switch (q.type) {
     case DISCOVER:
-        on_discover(d, from, &q);
+        on_discover(d, from, &q, len);
         break;
     case REQUEST:
         on_request(d, from, &q);
@@ -434,7 +544,7 @@ static void on_message(void *ctx, const struct stack_peer *from, const uint8_t *
 }
 
 int dhcp_new(const struct dhcp_config *config, struct stack *stack, struct leases *leases,
-             struct dhcp **ret_dhcp)
+             struct clock *clock, struct dhcp **ret_dhcp)
 {
     struct dhcp *d = calloc(1, sizeof(*d));
     int r;
@@ -444,9 +554,11 @@ int dhcp_new(const struct dhcp_config *config, struct stack *stack, struct lease
     d->config = *config;
     d->stack = stack;
     d->leases = leases;
-    r = stack_bind(stack, IPPROTO_UDP, SERVER_PORT, SERVER_PORT, on_message, d);
+    r = probe_new(stack, clock, on_probed, d, &d->probe);
+    if (r == 0)
+        r = stack_bind(stack, IPPROTO_UDP, SERVER_PORT, SERVER_PORT, on_message, d);
     if (r < 0) {
-        free(d);
+        dhcp_free(d);
         return r;
     }
     *ret_dhcp = d;
@@ -455,6 +567,9 @@ int dhcp_new(const struct dhcp_config *config, struct stack *stack, struct lease
 
 struct dhcp *dhcp_free(struct dhcp *d)
 {
+    if (!d)
+        return NULL;
+    probe_free(d->probe);
     free(d);
     return NULL;
 }

@@ -5,8 +5,10 @@
  * Ethernet address: a message that speaks for another adapter than the one that sent it is not
  * answered, nor are relays.
  *
- * Not here: BOOTP clients (RFC 1534), authentication, and a look with ARP at whether an address is
- * free before it is offered: clients look themselves, and decline.
+ * An address that the client does not have already is looked for with ARP before it is offered (2131,
+ * 3.1 and 4.4.1); who answers for all of them delays others a little, and keeps them from nothing.
+ *
+ * Not here: BOOTP clients (RFC 1534), authentication.
  */
 #ifndef SERVICES_DHCP_H
 #define SERVICES_DHCP_H
@@ -34,10 +36,10 @@ struct dhcp_config {
 
 struct dhcp;
 
-/* Serve on the stack. The strings of config, leases and stack stay the caller's. -ENOMEM. */
+/* Serve on the stack. The strings of config, leases, stack and clock stay the caller's. -ENOMEM. */
 int dhcp_new(const struct dhcp_config *config, struct stack *stack, struct leases *leases,
-             struct dhcp **ret_dhcp);
-/* After the stack is free, or before. NULL is fine. Always returns NULL. */
+             struct clock *clock, struct dhcp **ret_dhcp);
+/* Before the stack is free. NULL is fine. Always returns NULL. */
 struct dhcp *dhcp_free(struct dhcp *d);
 
 #endif

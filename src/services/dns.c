@@ -7,14 +7,14 @@
 #include <sys/random.h>
 
 #include "base/bytes.h"
+#include "services/dns_priv.h"
 
 /* RFC 1035, 4.1. */
 enum { HEADER_BYTES = 12, AT_FLAGS = 2, AT_QD = 4, AT_AN = 6, AT_NS = 8, AT_AR = 10 };
 enum { FLAG_QR = 0x8000, FLAG_AA = 0x0400, FLAG_TC = 0x0200, FLAG_RD = 0x0100, FLAG_RA = 0x0080 };
 enum { OPCODE = 0x7800, NO_ERROR = 0, FORMAT = 1, SERVER_FAILED = 2, NO_NAME = 3 };
 enum { NOT_IMPLEMENTED = 4, REFUSED = 5 };
-enum { TYPE_A = 1, TYPE_PTR = 12, TYPE_OPT = 41, TYPE_ANY = 255, CLASS_IN = 1 };
-#define PORT 53u
+enum { TYPE_A = 1, TYPE_PTR = 12, TYPE_AAAA = 28, TYPE_OPT = 41, TYPE_ANY = 255, CLASS_IN = 1 };
 #define UDP_PLAIN 512u
 #define TTL_S 30u
 #define PATIENCE_NS (8 * NS_PER_SEC)
@@ -24,7 +24,7 @@ enum { TYPE_A = 1, TYPE_PTR = 12, TYPE_OPT = 41, TYPE_ANY = 255, CLASS_IN = 1 };
 /* A question that was passed on. */
 struct pending {
     bool used;
-    struct stack_peer peer;
+    struct dns_asker asker;
     uint16_t id, own_id;
     size_t room; /* what the guest takes */
     uint64_t until_ns;
@@ -45,7 +45,7 @@ struct question {
     char name[DNS_NAME_BYTES]; /* lower case; a byte that is in no host's name is '?' */
     size_t end;                /* behind the question */
     uint16_t type, class;
-    size_t room;
+    size_t room; /* for the answer over UDP */
 };
 
 void dns_label(const char *name, char *ret_label)
@@ -157,22 +157,31 @@ static uint16_t reply_flags(const struct dns *d, const uint8_t *query, unsigned 
     return (uint16_t)(FLAG_QR | kept | (d->config.forward ? FLAG_RA : 0) | extra);
 }
 
-static void answer_send(struct dns *d, const struct stack_peer *peer, const struct question *q,
+/* By the way that it came. */
+static void send_back(struct dns *d, const struct dns_asker *asker, const uint8_t *data, size_t len)
+{
+    if (asker->stream)
+        dns_stream_send(asker->stream, data, len);
+    else
+        stack_send_udp(d->stack, &asker->peer, data, len);
+}
+
+static void answer_send(struct dns *d, const struct dns_asker *asker, const struct question *q,
                         struct answer *a, unsigned flags)
 {
     be16_put(a->bytes + AT_FLAGS, reply_flags(d, q->message, flags));
     be16_put(a->bytes + AT_AN, (uint16_t)a->records);
-    stack_send_udp(d->stack, peer, a->bytes, a->len);
+    send_back(d, asker, a->bytes, a->len);
 }
 
 /* Only a header can be given back to what is no question. */
-static void send_code(struct dns *d, const struct stack_peer *peer, const uint8_t *query,
+static void send_code(struct dns *d, const struct dns_asker *asker, const uint8_t *query,
                       unsigned code)
 {
     uint8_t header[HEADER_BYTES] = {query[0], query[1]};
 
     be16_put(header + AT_FLAGS, reply_flags(d, query, code));
-    stack_send_udp(d->stack, peer, header, sizeof(header));
+    send_back(d, asker, header, sizeof(header));
 }
 
 /* Cut "." and the suffix off; false when the name is not below it. */
@@ -231,7 +240,7 @@ static size_t put_name(const struct dns *d, const char *label, uint8_t *to)
     return at;
 }
 
-static bool answer_reverse(struct dns *d, const struct stack_peer *peer, const struct question *q)
+static bool answer_reverse(struct dns *d, const struct dns_asker *asker, const struct question *q)
 {
     const struct stack_config *s = stack_config(d->stack);
     uint8_t name[DNS_NAME_BYTES + 2];
@@ -250,20 +259,21 @@ static bool answer_reverse(struct dns *d, const struct stack_peer *peer, const s
     len = label ? put_name(d, label, name) : 0;
     if (len && (q->type == TYPE_PTR || q->type == TYPE_ANY))
         answer_add(&a, TYPE_PTR, name, len);
-    answer_send(d, peer, q, &a, FLAG_AA | (len ? NO_ERROR : NO_NAME));
+    answer_send(d, asker, q, &a, FLAG_AA | (len ? NO_ERROR : NO_NAME));
     return true;
 }
 
 /* What we know, or know not to be. */
-static bool answer_here(struct dns *d, const struct stack_peer *peer, const struct question *q)
+static bool answer_here(struct dns *d, const struct dns_asker *asker, const struct question *q)
 {
     struct in_addr addresses[DNS_ADDRESSES_MAX];
+    struct in6_addr addresses6[DNS_ADDRESSES_MAX];
     char name[DNS_NAME_BYTES];
     bool below;
     struct answer a;
-    int n;
+    int n, n6 = 0;
 
-    if (answer_reverse(d, peer, q))
+    if (answer_reverse(d, asker, q))
         return true;
     memcpy(name, q->name, sizeof(name));
     below = cut_suffix(name, d->config.domain);
@@ -273,16 +283,34 @@ static bool answer_here(struct dns *d, const struct stack_peer *peer, const stru
     n = d->config.lookup(d->config.ctx, name, addresses);
     if (!strcmp(q->name, d->config.domain))
         n = 0; /* the domain itself is there, with nothing */
+    else
+        n6 = d->config.lookup6(d->config.ctx, name, addresses6);
     for (int i = 0; i < n && (q->type == TYPE_A || q->type == TYPE_ANY); i++)
         answer_add(&a, TYPE_A, &addresses[i], 4);
-    answer_send(d, peer, q, &a, FLAG_AA | (n < 0 ? NO_NAME : NO_ERROR));
+    for (int i = 0; i < n6 && (q->type == TYPE_AAAA || q->type == TYPE_ANY); i++)
+        answer_add(&a, TYPE_AAAA, &addresses6[i], 16);
+    answer_send(d, asker, q, &a, FLAG_AA | (n < 0 && !n6 ? NO_NAME : NO_ERROR));
     return true;
 }
 
 /* ---- passing on ---- */
 
+static void pending_end(struct pending *p)
+{
+    p->used = false;
+    if (p->asker.stream)
+        dns_stream_waited(p->asker.stream);
+}
+
+void dns_forget(struct dns *d, const struct dns_stream *stream)
+{
+    for (unsigned i = 0; i < DNS_PENDING_MAX; i++)
+        if (d->pending[i].asker.stream == stream)
+            d->pending[i].used = false;
+}
+
 /* A place in the list; one adapter has no more than its part of it. -1: none. */
-static int pending_find(struct dns *d, const struct stack_peer *peer)
+static int pending_find(struct dns *d, const struct dns_asker *asker)
 {
     uint64_t now = clock_now_ns(d->clock);
     unsigned own = 0;
@@ -292,32 +320,32 @@ static int pending_find(struct dns *d, const struct stack_peer *peer)
         struct pending *p = &d->pending[i];
 
         if (p->used && p->until_ns <= now)
-            p->used = false;
+            pending_end(p);
         if (!p->used)
             place = (int)i;
-        else if (!memcmp(p->peer.mac, peer->mac, NET_MAC_BYTES))
+        else if (!memcmp(p->asker.peer.mac, asker->peer.mac, NET_MAC_BYTES))
             own++;
     }
     return own < DNS_PENDING_EACH ? place : -1;
 }
 
-static void pass_on(struct dns *d, const struct stack_peer *peer, const struct question *q)
+static void pass_on(struct dns *d, const struct dns_asker *asker, const struct question *q)
 {
-    int place = d->config.forward ? pending_find(d, peer) : -1;
+    int place = d->config.forward ? pending_find(d, asker) : -1;
     uint8_t query[STACK_UDP_BYTES_MAX];
     struct pending *p;
 
     if (!d->config.forward) {
-        send_code(d, peer, q->message, REFUSED);
+        send_code(d, asker, q->message, REFUSED);
         return;
     }
     if (place < 0)
         return;
     p = &d->pending[place];
     *p = (struct pending){.used = true,
-                          .peer = *peer,
+                          .asker = *asker,
                           .id = be16_get(q->message),
-                          .room = q->room,
+                          .room = asker->stream ? DNS_MESSAGE_MAX : q->room,
                           .until_ns = clock_now_ns(d->clock) + PATIENCE_NS,
                           .question_len = q->end - HEADER_BYTES};
     memcpy(p->question, q->message + HEADER_BYTES, p->question_len);
@@ -328,20 +356,21 @@ static void pass_on(struct dns *d, const struct stack_peer *peer, const struct q
     }
     memcpy(query, q->message, q->len);
     be16_put(query, p->own_id);
-    if (!d->config.forward(d->config.ctx, (unsigned)place, query, q->len))
+    if (asker->stream)
+        dns_stream_wait(asker->stream);
+    if (!d->config.forward(d->config.ctx, (unsigned)place, asker->stream != NULL, query, q->len))
         dns_no_answer(d, (unsigned)place);
 }
 
 void dns_answer(struct dns *d, unsigned token, const uint8_t *data, size_t len)
 {
     struct pending *p = token < DNS_PENDING_MAX ? &d->pending[token] : NULL;
-    uint8_t out[STACK_UDP_BYTES_MAX];
+    uint8_t out[DNS_MESSAGE_MAX];
 
     if (!p || !p->used || len < HEADER_BYTES + p->question_len || be16_get(data) != p->own_id ||
         !(be16_get(data + AT_FLAGS) & FLAG_QR) || be16_get(data + AT_QD) != 1 ||
         memcmp(data + HEADER_BYTES, p->question, p->question_len))
         return;
-    p->used = false;
     if (len > MIN(p->room, sizeof(out))) {
         /* RFC 2181, 9: a cut answer is of no use but to say so. */
         len = HEADER_BYTES + p->question_len;
@@ -352,7 +381,8 @@ void dns_answer(struct dns *d, unsigned token, const uint8_t *data, size_t len)
         memcpy(out, data, len);
     }
     be16_put(out, p->id);
-    stack_send_udp(d->stack, &p->peer, out, len);
+    send_back(d, &p->asker, out, len);
+    pending_end(p);
 }
 
 void dns_no_answer(struct dns *d, unsigned token)
@@ -362,31 +392,37 @@ void dns_no_answer(struct dns *d, unsigned token)
 
     if (!p || !p->used)
         return;
-    p->used = false;
     be16_put(query, p->id);
     be16_put(query + AT_FLAGS, FLAG_RD);
-    send_code(d, &p->peer, query, SERVER_FAILED);
+    send_code(d, &p->asker, query, SERVER_FAILED);
+    pending_end(p);
 }
 
-static void on_message(void *ctx, const struct stack_peer *peer, const uint8_t *data, size_t len)
+void dns_message(struct dns *d, const struct dns_asker *asker, const uint8_t *data, size_t len)
 {
-    struct dns *d = ctx;
     struct question q;
 
     if (len < HEADER_BYTES || be16_get(data + AT_FLAGS) & FLAG_QR)
         return;
     if (be16_get(data + AT_FLAGS) & OPCODE)
-        send_code(d, peer, data, NOT_IMPLEMENTED);
+        send_code(d, asker, data, NOT_IMPLEMENTED);
     else if (!read_question(data, len, &q))
-        send_code(d, peer, data, FORMAT);
+        send_code(d, asker, data, FORMAT);
     else if (q.class != CLASS_IN)
-        send_code(d, peer, data, REFUSED);
-    else if (!answer_here(d, peer, &q))
-        pass_on(d, peer, &q);
+        send_code(d, asker, data, REFUSED);
+    else if (!answer_here(d, asker, &q))
+        pass_on(d, asker, &q);
 }
 
-int dns_new(const struct dns_config *config, struct stack *stack, struct clock *clock,
-            struct dns **ret_dns)
+static void on_packet(void *ctx, const struct stack_peer *peer, const uint8_t *data, size_t len)
+{
+    const struct dns_asker asker = {.peer = *peer};
+
+    dns_message(ctx, &asker, data, len);
+}
+
+int dns_new(const struct dns_config *config, struct stack *stack, struct tcp *tcp,
+            struct clock *clock, struct dns **ret_dns)
 {
     struct dns *d = calloc(1, sizeof(*d));
     int r;
@@ -396,7 +432,9 @@ int dns_new(const struct dns_config *config, struct stack *stack, struct clock *
     d->config = *config;
     d->stack = stack;
     d->clock = clock;
-    r = stack_bind(stack, IPPROTO_UDP, PORT, PORT, on_message, d);
+    r = stack_bind(stack, IPPROTO_UDP, DNS_PORT, DNS_PORT, on_packet, d);
+    if (r == 0)
+        r = dns_tcp_open(d, tcp);
     if (r < 0) {
         free(d);
         return r;

@@ -12,7 +12,6 @@
 
 struct http {
     int folder_fd;
-    struct tcp *tcp;
 };
 
 /* One request and its answer. */
@@ -45,6 +44,7 @@ static void answer(struct exchange *x, const char *status, uint64_t len, bool bo
     x->answered = true;
     x->header_len = (size_t)n;
     tcp_answer(x->connection, x->header_len + (body ? len : 0));
+    tcp_close(x->connection);
 }
 
 static void refuse(struct exchange *x, const char *status)
@@ -241,7 +241,7 @@ static void on_closed(void *conn)
 static const struct tcp_ops ops = {
     .opened = on_opened, .receive = on_receive, .read = on_read, .closed = on_closed};
 
-int http_new(int folder_fd, struct stack *stack, struct clock *clock, struct http **ret_http)
+int http_new(int folder_fd, struct tcp *tcp, struct http **ret_http)
 {
     struct http *h = calloc(1, sizeof(*h));
     int r;
@@ -249,7 +249,7 @@ int http_new(int folder_fd, struct stack *stack, struct clock *clock, struct htt
     if (!h)
         return -ENOMEM;
     h->folder_fd = folder_fd;
-    r = tcp_new(HTTP_PORT, &ops, h, stack, clock, &h->tcp);
+    r = tcp_listen(tcp, HTTP_PORT, &ops, h);
     if (r < 0) {
         free(h);
         return r;
@@ -260,9 +260,6 @@ int http_new(int folder_fd, struct stack *stack, struct clock *clock, struct htt
 
 struct http *http_free(struct http *h)
 {
-    if (!h)
-        return NULL;
-    tcp_free(h->tcp);
     free(h);
     return NULL;
 }

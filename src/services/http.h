@@ -13,9 +13,9 @@
 
 struct http;
 
-/* Serve the folder's files (which stay the caller's) at port 80 of the stack. -ENOMEM. */
-int http_new(int folder_fd, struct stack *stack, struct clock *clock, struct http **ret_http);
-/* Ends all connections. NULL is fine. Always returns NULL. */
+/* Serve the folder's files (which stay the caller's) at port 80. -ENOMEM, -ENOSPC. */
+int http_new(int folder_fd, struct tcp *tcp, struct http **ret_http);
+/* After tcp has been freed. NULL is fine. Always returns NULL. */
 struct http *http_free(struct http *h);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The file: {"leases": [{"mac", "address", "ends", "name"}, …]}, written beside and renamed, so
+ * The file: {"leases": [{"mac", "address", "ends", "ends6", "name"}, …]}, written beside and renamed, so
  * that a crash leaves the old or the new one.
  */
 #define LOG_ROOM "dhcp"
@@ -72,6 +72,11 @@ struct lease *leases_find(struct leases *l, const uint8_t *mac)
     return NULL;
 }
 
+static uint64_t kept_until(const struct lease *lease)
+{
+    return MAX(lease->ends_s, lease->ends6_s);
+}
+
 bool leases_may_have(struct leases *l, const uint8_t *mac, struct in_addr a, uint64_t now_s)
 {
     const struct lease_reservation *own = reserved_for(l, mac);
@@ -82,7 +87,7 @@ bool leases_may_have(struct leases *l, const uint8_t *mac, struct in_addr a, uin
     if (!in_range(l, a) || is_kept(l, a))
         return false;
     other = holder(l, a);
-    return !other || !memcmp(other->mac, mac, NET_MAC_BYTES) || other->ends_s <= now_s;
+    return !other || !memcmp(other->mac, mac, NET_MAC_BYTES) || kept_until(other) <= now_s;
 }
 
 /* FNV-1a: an adapter that comes back after its lease was given up begins at the same place. */
@@ -104,7 +109,7 @@ static struct in_addr choose(struct leases *l, const uint8_t *mac, uint64_t now_
     uint32_t at = place_of(mac, size);
 
     for (unsigned i = 0; used && i < l->count; i++)
-        if (l->all[i].ends_s > now_s && in_range(l, l->all[i].address))
+        if (kept_until(&l->all[i]) > now_s && in_range(l, l->all[i].address))
             used[number(l->all[i].address) - first] = 1;
     for (uint32_t i = 0; used && i < size; i++) {
         struct in_addr a = {htonl(first + (at + i) % size)};
@@ -136,7 +141,8 @@ static struct lease *entry_new(struct leases *l, uint64_t now_s)
     if (l->count < LEASES_MAX)
         return &l->all[l->count++];
     for (unsigned i = 0; i < l->count; i++)
-        if (l->all[i].ends_s <= now_s && (!oldest || l->all[i].ends_s < oldest->ends_s))
+        if (kept_until(&l->all[i]) <= now_s &&
+            (!oldest || kept_until(&l->all[i]) < kept_until(oldest)))
             oldest = &l->all[i];
     return oldest;
 }
@@ -169,8 +175,10 @@ int leases_offer(struct leases *l, const uint8_t *mac, struct in_addr wanted, ui
         *lease = (struct lease){0};
         memcpy(lease->mac, mac, NET_MAC_BYTES);
     }
-    if (lease->address.s_addr != a.s_addr)
+    if (lease->address.s_addr != a.s_addr) {
         lease->bound = false;
+        lease->ends6_s = 0;
+    }
     lease->address = a;
     lease->ends_s = MAX(lease->ends_s, ends_s);
     *ret_lease = lease;
@@ -183,6 +191,12 @@ void leases_bind(struct leases *l, struct lease *lease, uint64_t ends_s, const c
     lease->ends_s = ends_s;
     if (name)
         snprintf(lease->name, sizeof(lease->name), "%s", name);
+    change(l);
+}
+
+void leases_bind6(struct leases *l, struct lease *lease, uint64_t ends6_s)
+{
+    lease->ends6_s = ends6_s;
     change(l);
 }
 
@@ -212,6 +226,7 @@ void leases_decline(struct leases *l, struct lease *lease, uint64_t ends_s)
     memcpy(lease->mac, nobody, NET_MAC_BYTES);
     lease->bound = false;
     lease->ends_s = ends_s;
+    lease->ends6_s = 0;
     lease->name[0] = '\0';
     change(l);
 }
@@ -234,7 +249,10 @@ static void load_one(struct leases *l, json_t *value)
     const char *address = json_string_value(json_object_get(value, "address"));
     const char *name = json_string_value(json_object_get(value, "name"));
     json_int_t ends = json_integer_value(json_object_get(value, "ends"));
-    struct lease lease = {.ends_s = (uint64_t)MAX(ends, (json_int_t)0), .bound = true};
+    json_int_t ends6 = json_integer_value(json_object_get(value, "ends6"));
+    struct lease lease = {.ends_s = (uint64_t)MAX(ends, (json_int_t)0),
+                          .ends6_s = (uint64_t)MAX(ends6, (json_int_t)0),
+                          .bound = true};
 
     if (!mac || !address || mac_parse(mac, lease.mac) < 0 || !mac_is_single(lease.mac) ||
         inet_pton(AF_INET, address, &lease.address) != 1 || leases_find(l, lease.mac) ||
@@ -268,12 +286,13 @@ static json_t *to_json(const struct leases *l)
         const struct lease *one = &l->all[i];
         char mac[MAC_TEXT_BYTES], address[INET_ADDRSTRLEN];
 
-        if (!one->bound)
+        if (!one->bound && !one->ends6_s)
             continue;
         inet_ntop(AF_INET, &one->address, address, sizeof(address));
-        json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:s}", "mac",
+        json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:I, s:s}", "mac",
                                               mac_format(one->mac, mac), "address", address, "ends",
-                                              (json_int_t)one->ends_s, "name", one->name));
+                                              (json_int_t)(one->bound ? one->ends_s : 0), "ends6",
+                                              (json_int_t)one->ends6_s, "name", one->name));
     }
     return json_pack("{s:o}", "leases", list);
 }

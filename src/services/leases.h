@@ -23,6 +23,7 @@ struct lease {
     struct in_addr address;
     uint64_t ends_s;
     bool bound;                  /* else offered only */
+    uint64_t ends6_s;            /* of the IPv6 address that goes with it; 0: none */
     char name[LEASE_NAME_BYTES]; /* what the guest calls itself; may be empty */
 };
 
@@ -65,6 +66,8 @@ int leases_offer(struct leases *l, const uint8_t *mac, struct in_addr wanted, ui
 bool leases_may_have(struct leases *l, const uint8_t *mac, struct in_addr address, uint64_t now_s);
 /* It has it now. */
 void leases_bind(struct leases *l, struct lease *lease, uint64_t ends_s, const char *name);
+/* The same of the IPv6 address; 0: it gives it back. */
+void leases_bind6(struct leases *l, struct lease *lease, uint64_t ends6_s);
 /* It gives it back; it is offered the same again while that is free. */
 void leases_release(struct leases *l, struct lease *lease, uint64_t now_s);
 /* Somebody else uses it: nobody gets it until ends_s. The lease is not the adapter's any more. */

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "services/dhcp6.h"
 #include "services/folder.h"
 #include "services/http.h"
 #include "services/tftp.h"
@@ -23,10 +24,11 @@ struct services {
     struct stack *stack;
     struct leases *leases;
     struct dhcp *dhcp;
+    struct dhcp6 *dhcp6;
     struct dns *dns;
     struct tftp *tftp;
     struct http *http;
-    struct tcp *tcp; /* without folder: to refuse connections */
+    struct tcp *tcp;
     int folder_fd;
     struct timer store;
     struct machine_name *machines;
@@ -113,6 +115,21 @@ static int lookup(void *ctx, const char *label, struct in_addr *ret_addresses)
     return n || is_known(s, label) ? n : -ENOENT;
 }
 
+static int lookup6(void *ctx, const char *label, struct in6_addr *ret_addresses)
+{
+    struct services *s = ctx;
+    int n = 0;
+
+    for (unsigned i = 0; s->leases && i < leases_count(s->leases); i++) {
+        const struct lease *lease = leases_get(s->leases, i);
+        const char *name = lease->ends6_s > now_s(s) ? lease_name(s, lease) : NULL;
+
+        if (name && !strcmp(name, label) && n < (int)DNS_ADDRESSES_MAX)
+            ret_addresses[n++] = dhcp6_address(&s->config.prefix, lease->address);
+    }
+    return n;
+}
+
 static const char *reverse(void *ctx, struct in_addr address)
 {
     struct services *s = ctx;
@@ -193,36 +210,54 @@ static int dhcp_start(struct services *s, struct error *err)
     dhcp.boot_script = s->boot_script;
     if (!dhcp.dns_count && s->config.dns)
         dhcp.dns[dhcp.dns_count++] = s->config.address;
-    return dhcp_new(&dhcp, s->stack, s->leases, &s->dhcp);
+    return dhcp_new(&dhcp, s->stack, s->leases, s->clock, &s->dhcp);
 }
 
-static bool forward(void *ctx, unsigned token, const uint8_t *query, size_t len)
+static bool forward(void *ctx, unsigned token, bool tcp, const uint8_t *query, size_t len)
 {
     struct services *s = ctx;
 
-    return s->config.forward(s->config.ctx, token, query, len);
+    return s->config.forward(s->config.ctx, token, tcp, query, len);
+}
+
+/* Its times are IPv4's. */
+static int dhcp6_start(struct services *s)
+{
+    const struct dhcp_config *c = &s->config.network;
+    const struct dhcp6_config config = {.stateful = s->config.dhcp6 == SERVICES_DHCP6_STATEFUL,
+                                        .lease_s = c->lease_s,
+                                        .renewal_s = c->renewal_s,
+                                        .rebinding_s = c->rebinding_s,
+                                        .domain = s->domain,
+                                        .now_s = now_s,
+                                        .ctx = s};
+
+    return dhcp6_new(&config, s->stack, s->leases, &s->dhcp6);
 }
 
 static int servers_start(struct services *s, struct error *err)
 {
     const struct dns_config dns = {.domain = s->domain,
                                    .lookup = lookup,
+                                   .lookup6 = lookup6,
                                    .reverse = reverse,
                                    .forward = s->config.forward ? forward : NULL,
                                    .ctx = s};
     int r = s->config.dhcp ? dhcp_start(s, err) : 0;
 
+    if (r == 0 && s->config.ip6 && s->config.dhcp6 != SERVICES_DHCP6_OFF)
+        r = dhcp6_start(s);
+    if (r == 0)
+        r = tcp_new(s->stack, s->clock, &s->tcp);
     if (r == 0 && s->config.dns)
-        r = dns_new(&dns, s->stack, s->clock, &s->dns);
-    if (r < 0)
+        r = dns_new(&dns, s->stack, s->tcp, s->clock, &s->dns);
+    if (r < 0 || !s->config.folder)
         return r;
-    if (!s->config.folder)
-        return tcp_new(0, NULL, NULL, s->stack, s->clock, &s->tcp);
     r = folder_open(s->config.folder, &s->folder_fd, err);
     if (r == 0)
         r = tftp_new(s->folder_fd, s->stack, s->clock, &s->tftp);
     if (r == 0)
-        r = http_new(s->folder_fd, s->stack, s->clock, &s->http);
+        r = http_new(s->folder_fd, s->tcp, &s->http);
     return r;
 }
 
@@ -257,6 +292,8 @@ int services_new(const struct services_config *config, struct clock *clock,
                                 .mask = config->mask,
                                 .ip6 = config->ip6,
                                 .prefix = config->prefix,
+                                .managed = config->dhcp6 == SERVICES_DHCP6_STATEFUL,
+                                .other = config->dhcp6 == SERVICES_DHCP6_STATELESS,
                                 .name_server = config->dns};
     struct services *s = calloc(1, sizeof(*s));
     int r;
@@ -293,6 +330,7 @@ struct services *services_free(struct services *s)
     http_free(s->http);
     tftp_free(s->tftp);
     dns_free(s->dns);
+    dhcp6_free(s->dhcp6);
     dhcp_free(s->dhcp);
     leases_free(s->leases);
     stack_free(s->stack);

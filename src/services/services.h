@@ -23,6 +23,11 @@ struct services_config {
     struct in_addr address, mask;
     bool ip6;
     struct in6_addr prefix; /* a /64 that is advertised with ip6 */
+    enum services_dhcp6 {
+        SERVICES_DHCP6_STATELESS, /* guests make up addresses, and are told the rest */
+        SERVICES_DHCP6_STATEFUL,  /* they are given addresses; with dhcp alone */
+        SERVICES_DHCP6_OFF,
+    } dhcp6;
     bool dhcp, dns;
     struct in_addr start, end; /* of DHCP's range */
     const struct lease_reservation *reservations;
@@ -34,7 +39,7 @@ struct services_config {
     const char *domain; /* NULL: SERVICES_DOMAIN */
     const char *folder; /* for TFTP and HTTP; may be NULL */
     /* As struct dns_config's; NULL: nobody is asked. */
-    bool (*forward)(void *ctx, unsigned token, const uint8_t *query, size_t len_bytes);
+    bool (*forward)(void *ctx, unsigned token, bool tcp, const uint8_t *query, size_t len_bytes);
     void *ctx;
     uint64_t (*now_s)(void *ctx); /* seconds since 1970; NULL: the host's */
 };

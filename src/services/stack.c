@@ -112,8 +112,15 @@ static void receive_arp(struct stack *s, const uint8_t *frame, size_t len)
     uint8_t reply[NET_ETHER_BYTES + ARP_BYTES];
     uint8_t *out = reply + NET_ETHER_BYTES;
 
-    if (len < NET_ETHER_BYTES + ARP_BYTES || memcmp(arp, "\0\1\x08\0\6\4", 6) ||
-        be16_get(arp + 6) != ARP_REQUEST || memcmp(arp + 24, &s->config.address, 4))
+    if (len < NET_ETHER_BYTES + ARP_BYTES || memcmp(arp, "\0\1\x08\0\6\4", 6))
+        return;
+    if (s->on_arp) {
+        struct in_addr sender;
+
+        memcpy(&sender, arp + 14, sizeof(sender));
+        s->on_arp(s->on_arp_ctx, frame + 6, sender);
+    }
+    if (be16_get(arp + 6) != ARP_REQUEST || memcmp(arp + 24, &s->config.address, 4))
         return;
     memcpy(reply, frame + 6, NET_MAC_BYTES);
     memcpy(reply + 6, s->config.mac, NET_MAC_BYTES);
@@ -124,6 +131,26 @@ static void receive_arp(struct stack *s, const uint8_t *frame, size_t len)
     memcpy(out + 14, &s->config.address, 4);
     memcpy(out + 18, arp + 8, 10);
     send_frame(s, reply, sizeof(reply));
+}
+
+void stack_arp_probe(struct stack *s, struct in_addr address)
+{
+    uint8_t frame[NET_ETHER_BYTES + ARP_BYTES] = {0};
+    uint8_t *arp = frame + NET_ETHER_BYTES;
+
+    memset(frame, 0xff, NET_MAC_BYTES);
+    memcpy(frame + 6, s->config.mac, NET_MAC_BYTES);
+    be16_put(frame + 12, ETHERTYPE_ARP);
+    memcpy(arp, "\0\1\x08\0\6\4\0\1", 8);
+    memcpy(arp + 8, s->config.mac, NET_MAC_BYTES);
+    memcpy(arp + 24, &address, sizeof(address));
+    send_frame(s, frame, sizeof(frame));
+}
+
+void stack_on_arp(struct stack *s, stack_arp *on_arp, void *ctx)
+{
+    s->on_arp = on_arp;
+    s->on_arp_ctx = ctx;
 }
 
 static void receive_icmp(struct stack *s, const struct stack_peer *peer, const uint8_t *data,
@@ -162,6 +189,8 @@ void stack_transport(struct stack *s, struct stack_peer *peer, uint8_t protocol,
     /* An answer to what was for everybody is from us. */
     if (!peer->ip6)
         peer->own = stack_from_ip4(s->config.address);
+    else if (peer->group)
+        peer->own = s->link_local;
     for (unsigned i = 0; i < s->binding_count; i++) {
         const struct stack_binding *b = &s->bindings[i];
         unsigned skip = protocol == IPPROTO_UDP ? UDP_BYTES : 0;

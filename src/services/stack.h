@@ -25,6 +25,7 @@ struct stack_config {
     struct in_addr address, mask;
     bool ip6;               /* speak IPv6: at the link-local address, and at prefix::1 */
     struct in6_addr prefix; /* a /64 */
+    bool managed, other;    /* DHCP there gives addresses; what else there is to know */
     const char *domain;     /* told to IPv6 guests with the name server; may be NULL */
     bool name_server;       /* there is one at these addresses */
 };
@@ -33,6 +34,7 @@ struct stack_config {
 struct stack_peer {
     uint8_t mac[NET_MAC_BYTES];
     bool ip6;
+    bool group;                /* IPv6: it was sent to a group, not to us alone */
     struct in6_addr addr, own; /* of IPv4: the first 4 bytes, in network order, then zeroes */
     uint16_t port, own_port;
 };
@@ -60,6 +62,12 @@ bool stack_send_udp(struct stack *s, const struct stack_peer *peer, const void *
 /* Send a TCP segment, whose checksum is filled in. */
 bool stack_send_tcp(struct stack *s, const struct stack_peer *peer, uint8_t *segment,
                     size_t len_bytes);
+
+/* Ask by ARP who has the address, for nobody (RFC 5227, 2.1.1). */
+void stack_arp_probe(struct stack *s, struct in_addr address);
+/* Tell of every ARP packet: which adapter sent it, and which address it calls its own. NULL: nobody. */
+typedef void stack_arp(void *ctx, const uint8_t *mac, struct in_addr address);
+void stack_on_arp(struct stack *s, stack_arp *on_arp, void *ctx);
 
 /* An IPv4 address as a peer's, and back. */
 static inline struct in6_addr stack_from_ip4(struct in_addr a)

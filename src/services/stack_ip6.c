@@ -37,6 +37,8 @@ enum { IP6_BYTES = 40, HOP_LIMIT_ND = 255, TTL = 64 };
 static const struct in6_addr all_nodes = {{{0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}}};
 static const struct in6_addr all_routers = {
     {{0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2}}};
+/* RFC 8415, 7.1 */
+static const struct in6_addr all_dhcp = {{{0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 2}}};
 
 static bool same(const void *a, const struct in6_addr *b)
 {
@@ -54,8 +56,7 @@ static void send_icmp6(struct stack *s, const struct stack_peer *peer, uint8_t h
 
 /* ---- advertisements ---- */
 
-/* A domain as labels, RFC 1035 3.1; its length, 0 when it does not fit. */
-static size_t put_domain(uint8_t *to, size_t room, const char *domain)
+size_t stack_put_domain(uint8_t *to, size_t room, const char *domain)
 {
     size_t at = 0;
 
@@ -82,7 +83,7 @@ static size_t put_names(struct stack *s, uint8_t *o)
     o[1] = 3;
     be32_put(o + 4, NAMES_S);
     memcpy(o + 8, &s->global, 16);
-    domain = s->config.domain ? put_domain(o + at + 8, 248, s->config.domain) : 0;
+    domain = s->config.domain ? stack_put_domain(o + at + 8, 248, s->config.domain) : 0;
     if (!domain)
         return at;
     domain = align_up(8 + domain, 8);
@@ -95,8 +96,10 @@ static size_t put_names(struct stack *s, uint8_t *o)
 static void advertise(struct stack *s, const struct stack_peer *to)
 {
     uint8_t m[512] = {ROUTER_ADVERT, 0, 0, 0, TTL};
+    bool managed = s->config.managed;
     size_t at = 16; /* router lifetime 0: no way out; the other times are not specified */
 
+    m[5] = (uint8_t)((managed ? 0x80 : 0) | (s->config.other ? 0x40 : 0)); /* 4.2 */
     m[at] = OPTION_SOURCE_LINK;
     m[at + 1] = 1;
     memcpy(m + at + 2, s->config.mac, NET_MAC_BYTES);
@@ -108,7 +111,7 @@ static void advertise(struct stack *s, const struct stack_peer *to)
     m[at] = OPTION_PREFIX;
     m[at + 1] = 4;
     m[at + 2] = 64;
-    m[at + 3] = 0xc0; /* on this link, and for addresses that guests make up */
+    m[at + 3] = managed ? 0x80 : 0xc0; /* on this link; addresses that guests make up */
     be32_put(m + at + 4, VALID_S);
     be32_put(m + at + 8, PREFERRED_S);
     memcpy(m + at + 16, &s->config.prefix, 8);
@@ -217,7 +220,8 @@ void stack_ip6_receive(struct stack *s, const uint8_t *frame, size_t len)
     if (payload > len - NET_ETHER_BYTES - IP6_BYTES)
         return;
     own = same(dst, &s->link_local) || same(dst, &s->global);
-    if (!own && !same(dst, &all_nodes) && !same(dst, &all_routers) &&
+    peer.group = same(dst, &all_dhcp);
+    if (!own && !peer.group && !same(dst, &all_nodes) && !same(dst, &all_routers) &&
         !is_solicited_node(dst, &s->link_local) && !is_solicited_node(dst, &s->global))
         return;
     memcpy(peer.mac, frame + 6, NET_MAC_BYTES);
@@ -225,8 +229,8 @@ void stack_ip6_receive(struct stack *s, const uint8_t *frame, size_t len)
     memcpy(&peer.own, dst, 16);
     if (ip[6] == IPPROTO_ICMPV6)
         receive_icmp6(s, &peer, ip[7], ip + IP6_BYTES, payload);
-    else if (own && (ip[6] == IPPROTO_UDP || ip[6] == IPPROTO_TCP) &&
-             !same(&in6addr_any, &peer.addr))
+    else if ((own || (peer.group && ip[6] == IPPROTO_UDP)) &&
+             (ip[6] == IPPROTO_UDP || ip[6] == IPPROTO_TCP) && !same(&in6addr_any, &peer.addr))
         stack_transport(s, &peer, ip[6], ip + IP6_BYTES, payload);
 }
 

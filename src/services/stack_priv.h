@@ -22,6 +22,8 @@ struct stack {
     struct net_port port;
     struct stack_binding bindings[STACK_BINDINGS_MAX];
     unsigned binding_count;
+    stack_arp *on_arp; /* may be NULL */
+    void *on_arp_ctx;
     struct in6_addr link_local, global;
     struct timer advertise;
     unsigned advertised;
@@ -38,6 +40,8 @@ uint32_t stack_pseudo(const struct stack_peer *peer, uint8_t protocol, size_t le
 void stack_transport(struct stack *s, struct stack_peer *peer, uint8_t protocol,
                      const uint8_t *data, size_t len_bytes);
 
+/* A domain as labels, RFC 1035 3.1; its length, 0 when it does not fit. */
+size_t stack_put_domain(uint8_t *to, size_t room, const char *domain);
 void stack_ip6_start(struct stack *s);
 void stack_ip6_receive(struct stack *s, const uint8_t *frame, size_t len_bytes);
 

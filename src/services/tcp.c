@@ -27,13 +27,14 @@ struct tcp_connection {
     struct tcp *tcp;
     enum state state;
     struct stack_peer peer;
+    const struct tcp_ops *ops;
     void *conn;               /* what opened() said */
     uint32_t first, expected; /* our first number; theirs that is next */
     uint32_t mss;
     unsigned scale;
-    /* The answer: bytes acknowledged, sent, in all (UINT64_MAX: not known yet). The FIN counts as
-     * one more. */
+    /* The answers: bytes acknowledged, sent, announced. The FIN counts as one more. */
     uint64_t acked, sent, total;
+    bool closing; /* nothing is announced any more: a FIN follows */
     uint64_t window, congestion, threshold;
     unsigned duplicates, tries;
     bool fin_seen;
@@ -43,9 +44,12 @@ struct tcp_connection {
 struct tcp {
     struct stack *stack;
     struct clock *clock;
-    uint16_t port;
-    const struct tcp_ops *ops;
-    void *ctx;
+    struct listener {
+        uint16_t port;
+        const struct tcp_ops *ops;
+        void *ctx;
+    } listeners[TCP_PORTS_MAX];
+    unsigned listener_count;
     struct tcp_connection connections[TCP_CONNECTIONS_MAX];
 };
 
@@ -132,7 +136,7 @@ static void end(struct tcp_connection *c)
     c->state = FREE;
     c->conn = NULL;
     if (conn)
-        c->tcp->ops->closed(conn);
+        c->ops->closed(conn);
 }
 
 static void give_up(struct tcp_connection *c)
@@ -151,7 +155,7 @@ static bool send_data(struct tcp_connection *c, size_t len)
 {
     uint8_t segment[NET_MTU] = {0};
 
-    if (len && c->tcp->ops->read(c->conn, c->sent, segment + HEADER_BYTES, len) != len) {
+    if (len && c->ops->read(c->conn, c->sent, segment + HEADER_BYTES, len) != len) {
         give_up(c);
         return false;
     }
@@ -168,13 +172,17 @@ static void send_fin(struct tcp_connection *c)
     c->sent = c->total + 1;
 }
 
-/* As much of the answer as may be on the wire now; false: the connection has ended. */
+/* Is there anything that the far end does not have, or does not say that it has? */
+static bool is_idle(const struct tcp_connection *c)
+{
+    return c->acked >= c->total + c->closing;
+}
+
+/* As much of the answers as may be on the wire now; false: the connection has ended. */
 static bool output(struct tcp_connection *c)
 {
     uint64_t may = MIN(c->window, c->congestion); /* the latter is at most FLIGHT_MAX */
 
-    if (c->total == UINT64_MAX)
-        return true;
     while (c->sent < c->total && c->sent - c->acked < may) {
         uint64_t room = may - (c->sent - c->acked), len = MIN(c->total - c->sent, room);
 
@@ -185,10 +193,9 @@ static bool output(struct tcp_connection *c)
         if (!send_data(c, (size_t)len))
             return false;
     }
-    if (c->sent == c->total)
+    if (c->closing && c->sent == c->total)
         send_fin(c);
-    wait_for(c,
-             c->sent > c->acked || c->sent < c->total ? RESEND_NS << MIN(c->tries, 4u) : QUIET_NS);
+    wait_for(c, is_idle(c) ? QUIET_NS : RESEND_NS << MIN(c->tries, 4u));
     return true;
 }
 
@@ -206,7 +213,7 @@ static void resend(struct tcp_connection *c)
 static void timed_out(void *ctx)
 {
     struct tcp_connection *c = ctx;
-    bool waits = c->state == OPEN && (c->total == UINT64_MAX || c->acked > c->total);
+    bool waits = c->state == OPEN && is_idle(c);
 
     if (waits || ++c->tries > TRIES) {
         give_up(c);
@@ -223,7 +230,29 @@ static void timed_out(void *ctx)
 
 void tcp_answer(struct tcp_connection *c, uint64_t len_bytes)
 {
-    c->total = len_bytes;
+    if (!c->closing)
+        c->total += len_bytes;
+}
+
+void tcp_close(struct tcp_connection *c)
+{
+    c->closing = true;
+}
+
+void tcp_push(struct tcp_connection *c)
+{
+    if (c->state == OPEN)
+        output(c);
+}
+
+const struct stack_peer *tcp_peer(const struct tcp_connection *c)
+{
+    return &c->peer;
+}
+
+uint64_t tcp_acked(const struct tcp_connection *c)
+{
+    return MIN(c->acked, c->total);
 }
 
 /* ---- receiving ---- */
@@ -262,6 +291,14 @@ static struct tcp_connection *find(struct tcp *t, const struct stack_peer *peer)
     return NULL;
 }
 
+static const struct listener *find_listener(const struct tcp *t, uint16_t port)
+{
+    for (unsigned i = 0; i < t->listener_count; i++)
+        if (t->listeners[i].port == port)
+            return &t->listeners[i];
+    return NULL;
+}
+
 static struct tcp_connection *find_free(struct tcp *t, const uint8_t *mac)
 {
     struct tcp_connection *found = NULL;
@@ -278,7 +315,7 @@ static struct tcp_connection *find_free(struct tcp *t, const uint8_t *mac)
     return own < TCP_CONNECTIONS_EACH ? found : NULL;
 }
 
-static void on_syn(struct tcp *t, const struct segment *s)
+static void on_syn(struct tcp *t, const struct segment *s, const struct listener *l)
 {
     struct tcp_connection *c = find_free(t, s->peer->mac);
     uint32_t first;
@@ -291,13 +328,13 @@ static void on_syn(struct tcp *t, const struct segment *s)
                                  .peer = *s->peer,
                                  .first = first,
                                  .expected = s->number + 1,
-                                 .total = UINT64_MAX,
+                                 .ops = l->ops,
                                  .threshold = FLIGHT_MAX,
                                  .window = s->window};
     timer_init(&c->timer, t->clock, timed_out, c);
     take_options(c, s);
     c->congestion = FIRST_SEGMENTS * (uint64_t)c->mss;
-    c->conn = t->ops->opened(t->ctx, c);
+    c->conn = l->ops->opened(l->ctx, c);
     if (!c->conn) {
         c->state = FREE;
         return;
@@ -314,7 +351,7 @@ static bool on_ack(struct tcp_connection *c, const struct segment *s)
 
     if (more > c->sent - c->acked) {
         /* Beyond what was sent since we began again: it may have come before. */
-        bool old = c->total != UINT64_MAX && more <= c->total + 1 - c->acked && more <= FLIGHT_MAX;
+        bool old = more <= c->total + c->closing - c->acked && more <= FLIGHT_MAX;
 
         if (!old)
             return true; /* an old one */
@@ -351,15 +388,17 @@ static void on_data(struct tcp_connection *c, const struct segment *s)
     len -= seen;
     if (len && !c->fin_seen) {
         c->expected += (uint32_t)len;
-        c->tcp->ops->receive(c->conn, s->data + seen, len);
+        c->ops->receive(c->conn, s->data + seen, len);
     }
     if (fin && !c->fin_seen) {
         c->expected++;
         c->fin_seen = true;
-    }
-    if (c->fin_seen && c->total == UINT64_MAX) {
-        give_up(c); /* it has asked nothing */
-        return;
+        if (c->ops->finished)
+            c->ops->finished(c->conn);
+        else if (!c->closing) {
+            give_up(c); /* it has asked nothing */
+            return;
+        }
     }
     if (len || fin || seen)
         send_ack(c);
@@ -399,7 +438,7 @@ static void on_open(struct tcp_connection *c, const struct segment *s)
         on_data(c, s);
     if (c->state == FREE)
         return;
-    if (c->acked > c->total && c->fin_seen)
+    if (c->closing && c->acked > c->total && c->fin_seen)
         end(c);
     else
         output(c);
@@ -414,6 +453,7 @@ static void on_segment(void *ctx, const struct stack_peer *peer, const uint8_t *
                         .ack = be32_get(data + 8),
                         .flags = data[13],
                         .window = be16_get(data + 14)};
+    const struct listener *l;
     struct tcp_connection *c;
 
     if (header < HEADER_BYTES || header > len)
@@ -423,25 +463,34 @@ static void on_segment(void *ctx, const struct stack_peer *peer, const uint8_t *
     s.data = data + header;
     s.len = len - header;
     c = find(t, peer);
+    l = find_listener(t, peer->own_port);
     if (c)
         on_open(c, &s);
-    else if (peer->own_port == t->port && (s.flags & (SYN | ACK | RST | FIN)) == SYN)
-        on_syn(t, &s);
+    else if (l && (s.flags & (SYN | ACK | RST | FIN)) == SYN)
+        on_syn(t, &s, l);
     else
         send_reset(t, &s);
 }
 
 /* ---- life ---- */
 
-int tcp_new(uint16_t port, const struct tcp_ops *ops, void *ctx, struct stack *stack,
-            struct clock *clock, struct tcp **ret_tcp)
+int tcp_listen(struct tcp *t, uint16_t port, const struct tcp_ops *ops, void *ctx)
+{
+    if (t->listener_count == TCP_PORTS_MAX)
+        return -ENOSPC;
+    t->listeners[t->listener_count++] = (struct listener){port, ops, ctx};
+    return 0;
+}
+
+int tcp_new(struct stack *stack, struct clock *clock, struct tcp **ret_tcp)
 {
     struct tcp *t = calloc(1, sizeof(*t));
     int r;
 
     if (!t)
         return -ENOMEM;
-    *t = (struct tcp){.stack = stack, .clock = clock, .port = port, .ops = ops, .ctx = ctx};
+    t->stack = stack;
+    t->clock = clock;
     r = stack_bind(stack, IPPROTO_TCP, 0, UINT16_MAX, on_segment, t);
     if (r < 0) {
         free(t);

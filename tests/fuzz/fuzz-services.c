@@ -18,11 +18,12 @@
 
 static unsigned token;
 
-static bool forward(void *ctx, unsigned t, const uint8_t *query, size_t len)
+static bool forward(void *ctx, unsigned t, bool tcp, const uint8_t *query, size_t len)
 {
     static uint8_t copy[2048];
 
     (void)ctx;
+    (void)tcp;
     fuzz_require(len <= sizeof(copy));
     memcpy(copy, query, len);
     token = t;
@@ -95,8 +96,8 @@ static size_t dress(uint8_t *f, uint8_t protocol, uint16_t from, uint16_t to, si
     return 34 + len;
 }
 
-/* The same over IPv6, to all nodes. */
-static size_t dress6(uint8_t *f, uint8_t protocol, size_t len)
+/* The same over IPv6, to the server or to all that give addresses. */
+static size_t dress6(uint8_t *f, uint8_t protocol, bool group, size_t len)
 {
     memcpy(f, "\x33\x33\0\0\0\1\x52\x54\0\0\0\1", 12);
     be16_put(f + 12, 0x86dd);
@@ -108,7 +109,13 @@ static size_t dress6(uint8_t *f, uint8_t protocol, size_t len)
     f[22] = 0xfe;
     f[23] = 0x80;
     f[37] = 9;
-    memcpy(f + 38, "\xfd\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1", 16);
+    memcpy(f + 38,
+           group ? "\xff\2\0\0\0\0\0\0\0\0\0\0\0\1\0\2" : "\xfd\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1", 16);
+    if (group) {
+        be16_put(f + 54, 546);
+        be16_put(f + 56, 547);
+        be16_put(f + 58, (uint16_t)len);
+    }
     be16_put(f + 56, 0);
     be16_put(f + 56, offload_sum_end(offload_sum(
                          f + 54, len, offload_sum(f + 22, 32, protocol + (uint32_t)len))));
@@ -123,6 +130,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct services_config c = {
         .ip6 = true,
         .prefix = {{{0xfd}}},
+        .dhcp6 = SERVICES_DHCP6_STATEFUL,
         .dhcp = true,
         .dns = true,
         .reservations = &reserved,
@@ -178,12 +186,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             be32_put(f + 38, what & 8 ? be32_get(last.bytes + 42) : (uint32_t)len);
             be32_put(f + 42, be32_get(last.bytes + 38) + (what & 16 ? 1 : 0));
             f[46] = 0x50;
-            f[47] = (uint8_t)(what >> 5 == 0 ? 2 : what >> 5 == 1 ? 4 : what >> 5 == 2 ? 17 : 16);
+            f[47] = (uint8_t[]){2, 4, 17, 16}[what >> 5 & 3];
             be16_put(f + 48, 0xffff);
-            send_frame(&port, f, dress(f, 6, 1000, 80, 20 + len));
+            send_frame(&port, f, dress(f, 6, 1000, what >> 7 ? 53 : 80, 20 + len));
             break;
         case 5:
-            send_frame(&port, f, dress6(f, what & 8 ? 58 : 17, len < 8 ? 8 : len));
+            send_frame(&port, f, dress6(f, what & 8 ? 58 : 17, what & 16, len < 8 ? 8 : len));
             break;
         case 6:
             services_dns_answer(s, token, f + 54, len);

@@ -75,6 +75,17 @@ static inline void world_done(struct world *w)
     clock_free(w->clock);
 }
 
+/* ARP packets that came are none of what is looked at; how many there were. */
+static inline unsigned drop_arp(struct world *w)
+{
+    unsigned kept = 0, count = w->end->count;
+    for (unsigned i = 0; i < count; i++)
+        if (be16_get(w->end->frames[i].bytes + 12) != 0x0806)
+            w->end->frames[kept++] = w->end->frames[i];
+    w->end->count = kept;
+    return count - kept;
+}
+
 static inline void send_bytes(struct world *w, const void *bytes, size_t len)
 {
     struct iovec iov = {(void *)(uintptr_t)bytes, len};
@@ -133,6 +144,28 @@ static inline const uint8_t *udp_of(struct world *w, unsigned i, size_t *ret_len
     *ret_len = be16_get(b + 38) - 8u;
     *ret_from = be16_get(b + 34);
     return b + 42;
+}
+
+/* A question of DNS, number 0x1234; its length. */
+static inline size_t question(uint8_t *m, const char *name, uint16_t type)
+{
+    size_t at = 12;
+
+    memset(m, 0, 12);
+    be16_put(m, 0x1234);
+    be16_put(m + 2, 0x0100);
+    be16_put(m + 4, 1);
+    while (*name) {
+        size_t n = strcspn(name, ".");
+        m[at] = (uint8_t)n;
+        memcpy(m + at + 1, name, n);
+        at += n + 1;
+        name += n + (name[n] == '.');
+    }
+    m[at++] = 0;
+    be16_put(m + at, type);
+    be16_put(m + at + 2, 1);
+    return at + 4;
 }
 
 #endif

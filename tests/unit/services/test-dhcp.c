@@ -5,6 +5,8 @@
  */
 #include "servicetest.h"
 
+#include "services/probe.h"
+
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -27,7 +29,7 @@ static size_t put(uint8_t *m, size_t at, uint8_t code, const void *value, size_t
     return at + 2 + len;
 }
 
-static void ask(struct world *w, const uint8_t *mac, const struct ask *a)
+static void ask_now(struct world *w, const uint8_t *mac, const struct ask *a)
 {
     uint8_t m[400] = {1, 1, 6, 0, 0xab, 0xcd, 1, 2};
     struct in_addr address;
@@ -62,6 +64,15 @@ static void ask(struct world *w, const uint8_t *mac, const struct ask *a)
     w->end->count = 0;
     send_udp(w, mac, a->ciaddr ? a->ciaddr : "0.0.0.0", 68,
              a->ciaddr ? "10.1.0.1" : "255.255.255.255", 67, m, at);
+}
+
+static void ask(struct world *w, const uint8_t *mac, const struct ask *a)
+{
+    ask_now(w, mac, a);
+    /* The server looks whether somebody has the address. */
+    if (a->type == DISCOVER)
+        clock_advance(w->clock, PROBE_NS);
+    drop_arp(w);
 }
 
 /* The value of an option of the only answer; NULL: it has none. */
@@ -283,6 +294,85 @@ static void test_declined(void **state)
     world_done(&w);
 }
 
+/* An ARP answer: the adapter has this address. */
+static void claim(struct world *w, const uint8_t *mac, const char *address)
+{
+    uint8_t f[60] = {0};
+    struct in_addr a = ip4(address);
+
+    memset(f, 0xff, 6);
+    memcpy(f + 6, mac, 6);
+    memcpy(f + 12, "\x08\6\0\1\x08\0\6\4\0\2", 10);
+    memcpy(f + 22, mac, 6);
+    memcpy(f + 28, &a, 4);
+    send_bytes(w, f, sizeof(f));
+}
+
+/* The address that the last ARP packet asks for. */
+static const char *probed(struct world *w)
+{
+    static char text[INET_ADDRSTRLEN];
+    const uint8_t *f;
+
+    assert_true(w->end->count > 0);
+    f = w->end->frames[w->end->count - 1].bytes;
+    assert_int_equal(be16_get(f + 12), 0x0806);
+    assert_memory_equal(f + 28, "\0\0\0\0", 4);
+    return inet_ntop(AF_INET, f + 38, text, sizeof(text));
+}
+
+/* An address that somebody took without asking is not given to another. */
+static void test_probed(void **state)
+{
+    const uint8_t squatter[6] = {0x52, 0x54, 0, 0, 0, 0x66};
+    struct world w = {0};
+    struct services_config c = world_config(&w);
+    char first[INET_ADDRSTRLEN];
+
+    (void)state;
+    world_start(&w, &c);
+    ask_now(&w, guest_mac, &(struct ask){.type = DISCOVER});
+    assert_int_equal(w.end->count, 1);
+    snprintf(first, sizeof(first), "%s", probed(&w));
+    /* It asks again while it waits: one answer comes, the client's own ARP is no answer. */
+    ask_now(&w, guest_mac, &(struct ask){.type = DISCOVER});
+    claim(&w, guest_mac, first);
+    assert_int_equal(w.end->count, 0);
+    claim(&w, squatter, first);
+    assert_string_not_equal(probed(&w), first);
+    clock_advance(w.clock, PROBE_NS);
+    assert_true(drop_arp(&w) > 0);
+    assert_int_equal(type_of(&w), OFFER);
+    assert_string_not_equal(address_of(&w), first);
+    /* Who has a lease is offered it at once. */
+    assert_non_null(lease(&w, guest_mac));
+    ask_now(&w, guest_mac, &(struct ask){.type = DISCOVER});
+    assert_int_equal(type_of(&w), OFFER);
+    world_done(&w);
+}
+
+/* Who answers for every address keeps nobody from having one. */
+static void test_probed_by_all(void **state)
+{
+    const uint8_t squatter[6] = {0x52, 0x54, 0, 0, 0, 0x66};
+    struct world w = {0};
+    struct services_config c = world_config(&w);
+
+    (void)state;
+    world_start(&w, &c);
+    for (unsigned i = 0; i < 20; i++) {
+        const uint8_t mac[6] = {0x52, 0x54, 0, 1, 0, (uint8_t)(i % 5)};
+
+        ask_now(&w, mac, &(struct ask){.type = DISCOVER});
+        for (unsigned n = 0;
+             n < 5 && be16_get(w.end->frames[w.end->count - 1].bytes + 12) == 0x0806; n++)
+            claim(&w, squatter, probed(&w));
+        drop_arp(&w);
+        assert_int_equal(type_of(&w), OFFER);
+    }
+    world_done(&w);
+}
+
 static void test_reserved(void **state)
 {
     static const struct lease_reservation reserved[] = {
@@ -387,15 +477,19 @@ static void test_broken(void **state)
     memcpy(m + 240, "\x34\x01\x01\xff", 4);
     memcpy(m + 108, "\x35\x01\x01\xff", 4); /* the type, in the field of the file */
     send_udp(&w, guest_mac, "0.0.0.0", 68, "255.255.255.255", 67, m, 244);
+    clock_advance(w.clock, PROBE_NS);
+    drop_arp(&w);
     assert_int_equal(type_of(&w), OFFER);
     for (size_t len = 0; len < 244; len++) {
         w.end->count = 0;
         send_udp(&w, guest_mac, "0.0.0.0", 68, "255.255.255.255", 67, m, len);
+        clock_advance(w.clock, PROBE_NS);
         assert_true(w.end->count == 0 || len >= 243);
     }
     memcpy(m + 240, "\x35\xff\x01\xff", 4);
     w.end->count = 0;
     send_udp(&w, guest_mac, "0.0.0.0", 68, "255.255.255.255", 67, m, 244);
+    clock_advance(w.clock, PROBE_NS);
     assert_int_equal(w.end->count, 0);
     world_done(&w);
 }
@@ -408,6 +502,8 @@ int main(void)
         cmocka_unit_test(test_others_are_not_spoken_for),
         cmocka_unit_test(test_all_are_given),
         cmocka_unit_test(test_declined),
+        cmocka_unit_test(test_probed),
+        cmocka_unit_test(test_probed_by_all),
         cmocka_unit_test(test_reserved),
         cmocka_unit_test(test_survives),
         cmocka_unit_test(test_boot),

@@ -7,13 +7,15 @@
 
 static struct {
     unsigned calls, token;
+    bool tcp;
     uint8_t query[600];
     size_t len;
 } asked;
 
-static bool on_forward(void *ctx, unsigned token, const uint8_t *query, size_t len)
+static bool on_forward(void *ctx, unsigned token, bool tcp, const uint8_t *query, size_t len)
 {
     (void)ctx;
+    asked.tcp = tcp;
     asked.calls++;
     asked.token = token;
     asked.len = len;
@@ -39,27 +41,6 @@ static void machine(struct world *w, uint8_t n, const char *name)
     uint8_t mac[6] = {0x52, 0x54, 0, 0, 0, n};
 
     services_machine(w->services, mac, name);
-}
-
-static size_t question(uint8_t *m, const char *name, uint16_t type)
-{
-    size_t at = 12;
-
-    memset(m, 0, 12);
-    be16_put(m, 0x1234);
-    be16_put(m + 2, 0x0100);
-    be16_put(m + 4, 1);
-    while (*name) {
-        size_t n = strcspn(name, ".");
-        m[at] = (uint8_t)n;
-        memcpy(m + at + 1, name, n);
-        at += n + 1;
-        name += n + (name[n] == '.');
-    }
-    m[at++] = 0;
-    be16_put(m + at, type);
-    be16_put(m + at + 2, 1);
-    return at + 4;
 }
 
 /* Ask; the answer, and its code (-1: none). */

@@ -16,6 +16,7 @@ const REFRESH_MS = 5000
 interface Lease {
   mac: string
   address: string
+  address6?: string
   ends: number
   name: string
 }
@@ -150,7 +151,7 @@ function Leases({ network, modify, onDone }: { network: Network; modify: boolean
         <tbody>
           {value.leases.map((lease) => (
             <tr key={lease.mac}>
-              <th scope="row">{lease.address}<small class="mono muted">{lease.mac}</small></th>
+              <th scope="row">{lease.address}{lease.address6 && <small class="mono">{lease.address6}</small>}<small class="mono muted">{lease.mac}</small></th>
               <td data-label={t('network.name')}>{lease.name || '–'}</td>
               <td data-label={t('network.lease-ends')}>{dateTime(new Date(lease.ends * 1000).toISOString())}</td>
               <td class="cell-actions">

@@ -80,6 +80,7 @@ function ServerFields({ draft, set }: { draft: NetworkDefinition; set: (part: Pa
               <Input label={t('network.server-address')} {...text('server-address')} />
               <Input label={t('network.domain')} {...text('domain')} hint={t('network.domain-hint')} />
               {draft.kind !== 'nat' && <Input label={t('network.ipv6')} {...text('ipv6')} hint={t('network.ipv6-hint')} />}
+              {draft.kind !== 'nat' && draft.ipv6 && <Select label={t('network.dhcp6')} value={draft.dhcp6 === 'stateful' ? 'stateful' : draft.dhcp6 === false ? 'off' : 'stateless'} onChange={(value) => set({ dhcp6: value === 'off' ? false : value === 'stateful' ? value : undefined })} options={(['stateless', 'stateful', 'off'] as const).map((value) => ({ value, label: t(`network.dhcp6.${value}`) }))} />}
               <Input label={t('network.tftp')} {...text('tftp')} hint={t('network.tftp-hint')} />
               <Input label={t('network.bootfile')} {...text('bootfile')} />
               <Input label={t('network.bootfile-efi')} {...text('bootfile-efi')} />
@@ -106,7 +107,7 @@ export function NetworkForm({ network, onClose, onDone }: FormProps) {
       interface: next === 'host-only' || next === 'external' ? (draft.interface ?? '') : undefined,
       through: next === 'external' ? draft.through : undefined,
       nat: next === 'nat' ? draft.nat : undefined,
-      ...(next === 'nat' ? { ipv6: undefined } : { forward: undefined, isolated: undefined }),
+      ...(next === 'nat' ? { ipv6: undefined, dhcp6: undefined } : { forward: undefined, isolated: undefined }),
     })
   const submit = async (event: Event) => {
     event.preventDefault()
