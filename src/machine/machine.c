@@ -76,9 +76,9 @@ static void on_ioapic_eoi(void *ctx, uint8_t vector)
 {
     struct machine *m = ctx;
 
-    pthread_mutex_lock(&m->lock);
+    machine_lock(m);
     pc_ioapic_eoi(m, vector);
-    pthread_mutex_unlock(&m->lock);
+    machine_unlock(m);
 }
 
 static int engine_make(struct machine *m, const char *name, struct error *err)
@@ -128,7 +128,7 @@ int machine_new(const struct machine_config *config, struct machine **ret_machin
     if (!m)
         return -ENOMEM;
     m->config = *config;
-    m->event_fd = m->timer_fd = -1;
+    m->event_fd = m->timer_fd = m->idle.epoll_fd = m->idle.wake_fd = -1;
     m->paused = true;
     atomic_store(&m->hold, true);
     pthread_mutex_init(&m->lock, NULL);
@@ -138,6 +138,10 @@ int machine_new(const struct machine_config *config, struct machine **ret_machin
     m->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     if (m->event_fd < 0 || m->timer_fd < 0) {
         r = error_set(err, -errno, "timers: %s", strerror(errno));
+        goto fail;
+    }
+    if ((r = idle_new(m)) < 0) {
+        error_set(err, r, "events: %s", strerror(-r));
         goto fail;
     }
     if ((r = saving_new(m, config, err)) < 0 || (r = clock_new(&m->clock)) < 0 ||
@@ -167,10 +171,10 @@ struct machine *machine_free(struct machine *m)
         return NULL;
     saving_free(m);
     cpus_join(m);
-    pthread_mutex_lock(&m->lock);
+    machine_lock(m);
     if (m->pc)
         pc_flush(m);
-    pthread_mutex_unlock(&m->lock);
+    machine_unlock(m);
     if (m->stuck)
         return NULL; /* a thread still uses all this; the process is about to end */
     pc_free(m);
@@ -182,6 +186,7 @@ struct machine *machine_free(struct machine *m)
     bus_free(m->mem);
     ram_free(m->ram);
     clock_free(m->clock);
+    idle_free(m);
     if (m->event_fd >= 0)
         close(m->event_fd);
     if (m->timer_fd >= 0)
@@ -218,27 +223,27 @@ void machine_pause(struct machine *m)
     if (m->paused)
         return;
     cpus_park(m);
-    pthread_mutex_lock(&m->lock);
+    machine_lock(m);
     m->paused = true;
     pc_net_hold(m, true);
     clock_stop(m->clock);
     time_passes(m, false);
     timer_arm(m);
-    pthread_mutex_unlock(&m->lock);
+    machine_unlock(m);
 }
 
 void machine_resume(struct machine *m)
 {
     if (!m->paused || m->end != MACHINE_RUNS || !m->started || is_working(m))
         return;
-    pthread_mutex_lock(&m->lock);
+    machine_lock(m);
     m->paused = m->disk_full = false;
     pc_retry(m);
     clock_start(m->clock);
     time_passes(m, true);
     pc_net_hold(m, false);
     timer_arm(m);
-    pthread_mutex_unlock(&m->lock);
+    machine_unlock(m);
     if (!atomic_load(&m->requests))
         cpus_release(m);
 }
@@ -257,13 +262,13 @@ void machine_reset(struct machine *m)
 {
     if (m->end != MACHINE_RUNS || is_working(m) || !cpus_park(m))
         return;
-    pthread_mutex_lock(&m->lock);
+    machine_lock(m);
     if (pc_reset(m) < 0) {
         m->end = MACHINE_BROKEN;
         snprintf(m->report, sizeof(m->report), "the processors cannot be reset");
     }
     timer_arm(m);
-    pthread_mutex_unlock(&m->lock);
+    machine_unlock(m);
     if (!m->paused && m->end == MACHINE_RUNS)
         cpus_release(m);
 }
@@ -311,12 +316,12 @@ void machine_poll(struct machine *m)
     n = read(m->event_fd, &count, sizeof(count));
     n = read(m->timer_fd, &count, sizeof(count));
     (void)n; /* readiness is all that counts */
-    pthread_mutex_lock(&m->lock);
+    machine_lock(m);
     pc_poll(m);
     if (!m->paused)
         clock_run_timers(m->clock);
     timer_arm(m);
-    pthread_mutex_unlock(&m->lock);
+    machine_unlock(m);
     saving_poll(m);
     if (!is_working(m))
         requests_serve(m);
@@ -376,5 +381,10 @@ void machine_lock(struct machine *m)
 
 void machine_unlock(struct machine *m)
 {
+    uint64_t pokes = m->pokes;
+
+    m->pokes = 0;
     pthread_mutex_unlock(&m->lock);
+    if (pokes)
+        cpus_poke(m, pokes);
 }

@@ -18,6 +18,7 @@
 
 #define MACHINE_DISKS_MAX 8
 #define MACHINE_CPUS_MAX 64
+#define MACHINE_WATCHES_MAX 16u
 #define MACHINE_PARENTS_MAX 8
 #define MACHINE_NETS_MAX 8
 #define MACHINE_MEMORY_MIN MIB(1)
@@ -160,6 +161,15 @@ uint64_t machine_time_ns(const struct machine *m);
 
 void machine_lock(struct machine *m);
 void machine_unlock(struct machine *m);
+
+/*
+ * Locked: while the first vCPU sleeps it waits for fd, too, and calls ready(), locked, when that can be
+ * read. Who watches fd besides does it with EPOLLEXCLUSIVE, added after this. False: no room, or a
+ * descriptor that cannot be waited for.
+ */
+bool machine_watch(struct machine *m, int fd, void (*ready)(void *ctx), void *ctx);
+/* Locked, before fd is closed. ready() is not called any more. Harmless when it is not watched. */
+void machine_unwatch(struct machine *m, int fd);
 
 /* First serial port, locked: bytes for the guest; how many it took. More when rx_ready comes. */
 size_t machine_serial_receive(struct machine *m, const uint8_t *buf, size_t len_bytes);

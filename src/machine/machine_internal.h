@@ -49,6 +49,12 @@ struct machine_cpu {
 struct pc;
 struct saving;
 
+struct idle_watch {
+    int fd;
+    void (*ready)(void *ctx);
+    void *ctx;
+};
+
 struct machine {
     struct machine_config config; /* its strings are gone after machine_new() */
     pthread_mutex_t lock;
@@ -63,6 +69,12 @@ struct machine {
 
     struct machine_cpu cpus[MACHINE_CPUS_MAX];
     unsigned cpu_count;
+    struct idle {
+        int epoll_fd, wake_fd;
+        struct idle_watch watches[MACHINE_WATCHES_MAX];
+        unsigned count;
+    } idle;
+    uint64_t pokes; /* vCPUs to wake when the lock is given back */
 
     pthread_mutex_t run_lock;
     pthread_cond_t run_changed;
@@ -79,10 +91,20 @@ struct machine {
     char report[MACHINE_REPORT_BYTES];
 };
 
+/* idle.c: what the first vCPU sleeps on. -errno; free is harmless after a failure. */
+int idle_new(struct machine *m);
+void idle_free(struct machine *m);
+/* Wake it; any thread. */
+void idle_wake(struct machine *m);
+/* Its sleep, until somebody woke it (true) or a watch was served. Not locked. */
+bool idle_wait(struct machine *m, atomic_bool *sleeping);
+
 /* vcpu.c: threads, and what engines call. */
 int cpus_new(struct machine *m, struct error *err);
 void cpus_free(struct machine *m);
 int cpus_start(struct machine *m, struct error *err);
+/* Wake the vCPUs whose bits are set. Not locked. */
+void cpus_poke(struct machine *m, uint64_t pokes);
 /* Make every vCPU park and wait until all have; false if one does not come back. */
 bool cpus_park(struct machine *m);
 void cpus_release(struct machine *m);

@@ -282,12 +282,12 @@ int machine_set_undo(struct machine *m, enum undo undo, struct error *err)
 {
     int r = 0;
 
-    pthread_mutex_lock(&m->lock);
+    machine_lock(m);
     if (m->config.undo == UNDO_OFF)
         r = error_set(err, -EINVAL, "the machine was started without --undo");
     else
         m->config.undo = undo;
-    pthread_mutex_unlock(&m->lock);
+    machine_unlock(m);
     return r;
 }
 
@@ -307,14 +307,14 @@ int machine_eject(struct machine *m, const char *drive, bool force, struct error
 
     if (r < 0)
         return r;
-    pthread_mutex_lock(&m->lock);
+    machine_lock(m);
     if (!strcmp(drive, "cdrom"))
         r = cd_eject(m->pc, force, err);
     else if (!strcmp(drive, "floppy"))
         r = floppy_eject(m->pc);
     else
         r = error_set(err, -ENODEV, "there is no removable drive '%s'; use cdrom or floppy", drive);
-    pthread_mutex_unlock(&m->lock);
+    machine_unlock(m);
     return r;
 }
 
@@ -356,11 +356,11 @@ int machine_insert(struct machine *m, const char *drive, const char *path, struc
     r = blk_open(path, cd, &blk, err);
     if (r < 0)
         return r;
-    pthread_mutex_lock(&m->lock);
+    machine_lock(m);
     disk_opened(m->pc, blk);
     r = cd ? cd_insert(m->pc, blk, err) : floppy_insert(m->pc, blk, err);
     if (r < 0)
         blk_close(blk);
-    pthread_mutex_unlock(&m->lock);
+    machine_unlock(m);
     return r;
 }

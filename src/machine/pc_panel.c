@@ -11,17 +11,17 @@
 
 void machine_powerdown(struct machine *m)
 {
-    pthread_mutex_lock(&m->lock);
+    machine_lock(m);
     piix4_pm_power_button(m->pc->pm);
-    pthread_mutex_unlock(&m->lock);
+    machine_unlock(m);
 }
 
 void machine_nmi(struct machine *m)
 {
-    pthread_mutex_lock(&m->lock);
+    machine_lock(m);
     for (unsigned i = 0; i < m->cpu_count; i++)
         cpu_nmi(m, i);
-    pthread_mutex_unlock(&m->lock);
+    machine_unlock(m);
 }
 
 size_t machine_serial_receive(struct machine *m, const uint8_t *buf, size_t len_bytes)

@@ -125,7 +125,7 @@ int machine_disk_add(struct machine *m, const struct machine_disk *what, char na
 
     if (r < 0)
         return r;
-    pthread_mutex_lock(&m->lock);
+    machine_lock(m);
     r = check_bus(pc, what->bus, err);
     if (r == 0 && pc->disk_count == MACHINE_DISKS_MAX)
         r = error_set(err, -ENOSPC, "the machine has %u disks, and has room for no more",
@@ -144,7 +144,7 @@ int machine_disk_add(struct machine *m, const struct machine_disk *what, char na
             drives_name(&disk, name);
         }
     }
-    pthread_mutex_unlock(&m->lock);
+    machine_unlock(m);
     return r;
 }
 
@@ -155,7 +155,7 @@ int machine_disk_remove(struct machine *m, const char *name, struct error *err)
 
     if (r < 0)
         return r;
-    pthread_mutex_lock(&m->lock);
+    machine_lock(m);
     r = -ENOENT;
     for (unsigned i = 0; i < pc->disk_count && r == -ENOENT; i++) {
         struct pc_disk disk = pc->disks[i];
@@ -179,7 +179,7 @@ int machine_disk_remove(struct machine *m, const char *name, struct error *err)
     }
     if (r == -ENOENT)
         error_set(err, r, "there is no disk '%s'; disk-list tells which there are", name);
-    pthread_mutex_unlock(&m->lock);
+    machine_unlock(m);
     return r;
 }
 
@@ -187,7 +187,7 @@ bool machine_disk_get(struct machine *m, unsigned n, struct machine_disk_info *r
 {
     bool found;
 
-    pthread_mutex_lock(&m->lock);
+    machine_lock(m);
     found = n < m->pc->disk_count;
     if (found) {
         const struct pc_disk *disk = &m->pc->disks[n];
@@ -198,6 +198,6 @@ bool machine_disk_get(struct machine *m, unsigned n, struct machine_disk_info *r
         ret_info->size_bytes = disk->blk->size_bytes;
         ret_info->readonly = disk->blk->readonly;
     }
-    pthread_mutex_unlock(&m->lock);
+    machine_unlock(m);
     return found;
 }

@@ -249,10 +249,10 @@ int machine_save(struct machine *m, const char *path, bool go_on, struct error *
     machine_pause(m);
     if (m->stuck)
         r = error_set(err, -EIO, "%s", m->report);
-    pthread_mutex_lock(&m->lock);
+    machine_lock(m);
     if (r == 0)
         r = snapshot(sv, err);
-    pthread_mutex_unlock(&m->lock);
+    machine_unlock(m);
     if (r == 0)
         r = work_begin(sv, MACHINE_SAVING, save_main, err);
     if (r < 0) {
@@ -269,10 +269,10 @@ int machine_save(struct machine *m, const char *path, bool go_on, struct error *
 /* The serial line, which was kept waiting, both ways. */
 static void serial_again(struct machine *m)
 {
-    pthread_mutex_lock(&m->lock);
+    machine_lock(m);
     chardev_rx_ready(&m->config.serial);
     machine_serial_tx_ready(m);
-    pthread_mutex_unlock(&m->lock);
+    machine_unlock(m);
 }
 
 static void save_end(struct saving *sv)
@@ -352,12 +352,12 @@ static int restore_load(struct saving *sv)
 
     if (r < 0)
         return error_set(&sv->err, r, "the state of the devices is damaged");
-    pthread_mutex_lock(&m->lock);
+    machine_lock(m);
     ram_wrote(m->ram, 0, m->ram->used_bytes);
     r = devices_load(m, s, &sv->err);
     if (r == 0)
         pc_elapse(m, elapsed_ns(sv->manifest));
-    pthread_mutex_unlock(&m->lock);
+    machine_unlock(m);
     state_free(s);
     return r;
 }

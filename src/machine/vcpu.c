@@ -25,14 +25,50 @@ static void cpu_poke(struct machine_cpu *cpu)
 {
     if (!atomic_load(&cpu->sleeping))
         return;
+    if (cpu->index == 0) {
+        idle_wake(cpu->m);
+        return;
+    }
     pthread_mutex_lock(&cpu->lock);
     cpu->poked = true;
-    pthread_cond_signal(&cpu->wake);
     pthread_mutex_unlock(&cpu->lock);
+    /* Whoever wakes finds the lock free. */
+    pthread_cond_signal(&cpu->wake);
+}
+
+/* The same when the machine lock is given back: an interrupt's first question is for that. Locked. */
+static void cpu_poke_soon(struct machine_cpu *cpu)
+{
+    cpu->m->pokes |= UINT64_C(1) << cpu->index;
+}
+
+void cpus_poke(struct machine *m, uint64_t pokes)
+{
+    for (; pokes; pokes &= pokes - 1)
+        cpu_poke(&m->cpus[__builtin_ctzll(pokes)]);
+}
+
+/* The first one looks out for others meanwhile. */
+static void cpu_watch(struct machine_cpu *cpu)
+{
+    bool woken = false;
+
+    do {
+        atomic_store(&cpu->sleeping, true);
+        if (atomic_load(&cpu->m->hold) || ops_of(cpu->m)->vcpu_runnable(cpu->vcpu))
+            woken = true;
+        else
+            woken = idle_wait(cpu->m, &cpu->sleeping);
+    } while (!woken);
+    atomic_store(&cpu->sleeping, false);
 }
 
 static void cpu_sleep(struct machine_cpu *cpu)
 {
+    if (cpu->index == 0) {
+        cpu_watch(cpu);
+        return;
+    }
     atomic_store(&cpu->sleeping, true);
     pthread_mutex_lock(&cpu->lock);
     while (!cpu->poked && !atomic_load(&cpu->m->hold) && !ops_of(cpu->m)->vcpu_runnable(cpu->vcpu))
@@ -82,10 +118,10 @@ static void cpu_trouble(struct machine_cpu *cpu, enum machine_request request)
 {
     struct machine *m = cpu->m;
 
-    pthread_mutex_lock(&m->lock);
+    machine_lock(m);
     if (!m->report[0])
         ops_of(m)->vcpu_report(cpu->vcpu, m->report, sizeof(m->report));
-    pthread_mutex_unlock(&m->lock);
+    machine_unlock(m);
     machine_ask(m, request);
 }
 
@@ -229,7 +265,7 @@ void cpu_intr(struct machine *m, unsigned index, bool level)
         return;
     ops_of(m)->vcpu_intr(m->cpus[index].vcpu, level);
     if (level)
-        cpu_poke(&m->cpus[index]);
+        cpu_poke_soon(&m->cpus[index]);
 }
 
 void cpu_nmi(struct machine *m, unsigned index)
@@ -237,7 +273,7 @@ void cpu_nmi(struct machine *m, unsigned index)
     if (index >= m->cpu_count)
         return;
     ops_of(m)->vcpu_nmi(m->cpus[index].vcpu);
-    cpu_poke(&m->cpus[index]);
+    cpu_poke_soon(&m->cpus[index]);
 }
 
 void cpu_init(struct machine *m, unsigned index)
@@ -245,7 +281,7 @@ void cpu_init(struct machine *m, unsigned index)
     if (index >= m->cpu_count)
         return;
     ops_of(m)->vcpu_init(m->cpus[index].vcpu);
-    cpu_poke(&m->cpus[index]);
+    cpu_poke_soon(&m->cpus[index]);
 }
 
 void cpu_sipi(struct machine *m, unsigned index, uint8_t vector)
@@ -253,7 +289,7 @@ void cpu_sipi(struct machine *m, unsigned index, uint8_t vector)
     if (index >= m->cpu_count)
         return;
     ops_of(m)->vcpu_sipi(m->cpus[index].vcpu, vector);
-    cpu_poke(&m->cpus[index]);
+    cpu_poke_soon(&m->cpus[index]);
 }
 
 static uint64_t host_mmio_read(void *host, unsigned vcpu, uint64_t gpa, unsigned size)
@@ -261,10 +297,10 @@ static uint64_t host_mmio_read(void *host, unsigned vcpu, uint64_t gpa, unsigned
     struct machine *m = host;
     uint64_t value;
 
-    pthread_mutex_lock(&m->lock);
+    machine_lock(m);
     if (!pc_apic_mmio(m, vcpu, gpa, size, &value, false))
         value = bus_read(m->mem, gpa, size);
-    pthread_mutex_unlock(&m->lock);
+    machine_unlock(m);
     return value;
 }
 
@@ -272,10 +308,10 @@ static void host_mmio_write(void *host, unsigned vcpu, uint64_t gpa, unsigned si
 {
     struct machine *m = host;
 
-    pthread_mutex_lock(&m->lock);
+    machine_lock(m);
     if (!pc_apic_mmio(m, vcpu, gpa, size, &value, true))
         bus_write(m->mem, gpa, size, value);
-    pthread_mutex_unlock(&m->lock);
+    machine_unlock(m);
 }
 
 static uint32_t host_pio_read(void *host, unsigned vcpu, uint16_t port, unsigned size)
@@ -284,9 +320,9 @@ static uint32_t host_pio_read(void *host, unsigned vcpu, uint16_t port, unsigned
     uint32_t value;
 
     (void)vcpu;
-    pthread_mutex_lock(&m->lock);
+    machine_lock(m);
     value = (uint32_t)bus_read(m->pio, port, size);
-    pthread_mutex_unlock(&m->lock);
+    machine_unlock(m);
     return value;
 }
 
@@ -295,9 +331,9 @@ static void host_pio_write(void *host, unsigned vcpu, uint16_t port, unsigned si
     struct machine *m = host;
 
     (void)vcpu;
-    pthread_mutex_lock(&m->lock);
+    machine_lock(m);
     bus_write(m->pio, port, size, value);
-    pthread_mutex_unlock(&m->lock);
+    machine_unlock(m);
 }
 
 static int host_intr_ack(void *host, unsigned vcpu)
@@ -305,9 +341,9 @@ static int host_intr_ack(void *host, unsigned vcpu)
     struct machine *m = host;
     int vector;
 
-    pthread_mutex_lock(&m->lock);
+    machine_lock(m);
     vector = pc_intr_ack(m, vcpu);
-    pthread_mutex_unlock(&m->lock);
+    machine_unlock(m);
     return vector;
 }
 
@@ -316,9 +352,9 @@ static bool host_apic_msr(void *host, unsigned vcpu, uint32_t msr, uint64_t *val
     struct machine *m = host;
     bool ok;
 
-    pthread_mutex_lock(&m->lock);
+    machine_lock(m);
     ok = pc_apic_msr(m, vcpu, msr, value, write);
-    pthread_mutex_unlock(&m->lock);
+    machine_unlock(m);
     return ok;
 }
 
@@ -327,9 +363,9 @@ static uint8_t host_tpr_get(void *host, unsigned vcpu)
     struct machine *m = host;
     uint8_t cr8;
 
-    pthread_mutex_lock(&m->lock);
+    machine_lock(m);
     cr8 = pc_tpr_get(m, vcpu);
-    pthread_mutex_unlock(&m->lock);
+    machine_unlock(m);
     return cr8;
 }
 
@@ -337,18 +373,18 @@ static void host_tpr_set(void *host, unsigned vcpu, uint8_t cr8)
 {
     struct machine *m = host;
 
-    pthread_mutex_lock(&m->lock);
+    machine_lock(m);
     pc_tpr_set(m, vcpu, cr8);
-    pthread_mutex_unlock(&m->lock);
+    machine_unlock(m);
 }
 
 static void host_ferr(void *host, bool level)
 {
     struct machine *m = host;
 
-    pthread_mutex_lock(&m->lock);
+    machine_lock(m);
     pc_ferr(m, level);
-    pthread_mutex_unlock(&m->lock);
+    machine_unlock(m);
 }
 
 struct cpu_host cpus_host(struct machine *m)

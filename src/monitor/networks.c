@@ -46,6 +46,21 @@ static void unlock(void *ctx)
         machine_unlock(n->machine);
 }
 
+static bool watch(void *ctx, int fd, void (*ready)(void *ready_ctx), void *ready_ctx)
+{
+    struct networks *n = ctx;
+
+    return n->machine && machine_watch(n->machine, fd, ready, ready_ctx);
+}
+
+static void unwatch(void *ctx, int fd)
+{
+    struct networks *n = ctx;
+
+    if (n->machine)
+        machine_unwatch(n->machine, fd);
+}
+
 /* ---- addresses ---- */
 
 /*
@@ -112,7 +127,7 @@ static void choose_mac(const char *name, unsigned i, struct network *net)
 static int open_end(struct networks *n, struct network *net, struct error *err)
 {
     const struct definition_net *def = &net->def;
-    const struct net_lock cable = {lock, unlock, n};
+    const struct net_lock cable = {lock, unlock, n, watch, unwatch};
     struct nat_config config = {.forward_count = def->forward_count,
                                 .host_name = n->name,
                                 .tftp = def->tftp,

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -24,7 +25,7 @@ struct remote {
     struct remote_hello hello;
     struct net_lock cable;
     struct link link;
-    int socket, quit_fd;
+    int socket, quit_fd, epoll_fd;
     pthread_t thread;
     bool started;
     atomic_bool quit;
@@ -103,6 +104,48 @@ static int dial_patiently(struct remote *remote, unsigned wait_ms, int *ret_sock
     return r;
 }
 
+/* ---- what is waited for ---- */
+
+static int add(const struct remote *remote, int fd, uint32_t events)
+{
+    struct epoll_event e = {.events = events, .data.fd = fd};
+
+    return epoll_ctl(remote->epoll_fd, EPOLL_CTL_ADD, fd, &e) < 0 ? -errno : 0;
+}
+
+/* By who sleeps under the lock; a link that is broken is left to the thread, which sees it, too. */
+static void on_ready(void *ctx)
+{
+    struct remote *remote = ctx;
+
+    if (link_pump(&remote->link) < 0)
+        shutdown(remote->socket, SHUT_RDWR);
+}
+
+/* Locked. Before the thread runs, or by it. */
+static int listen_all(struct remote *remote)
+{
+    int event = link_event_fd(&remote->link);
+    int r = add(remote, remote->socket, EPOLLIN);
+
+    if (remote->cable.watch)
+        remote->cable.watch(remote->cable.ctx, event, on_ready, remote);
+    return r < 0 ? r : add(remote, event, EPOLLIN | EPOLLEXCLUSIVE);
+}
+
+/* The other process has the same events: closing takes them from no list. Locked. */
+static void listen_end(struct remote *remote)
+{
+    int event = link_event_fd(&remote->link);
+
+    if (event < 0)
+        return;
+    if (remote->cable.unwatch)
+        remote->cable.unwatch(remote->cable.ctx, event);
+    epoll_ctl(remote->epoll_fd, EPOLL_CTL_DEL, event, NULL);
+    epoll_ctl(remote->epoll_fd, EPOLL_CTL_DEL, remote->socket, NULL);
+}
+
 static int attach(struct remote *remote, int fd, const struct link_fds *fds)
 {
     int r;
@@ -120,11 +163,22 @@ static int attach(struct remote *remote, int fd, const struct link_fds *fds)
 static void detach(struct remote *remote)
 {
     net_lock(&remote->cable);
+    listen_end(remote);
     link_detach(&remote->link);
     net_unlock(&remote->cable);
     if (remote->socket >= 0)
         close(remote->socket);
     remote->socket = -1;
+}
+
+static int listen_locked(struct remote *remote)
+{
+    int r;
+
+    net_lock(&remote->cable);
+    r = listen_all(remote);
+    net_unlock(&remote->cable);
+    return r;
 }
 
 /* Wait for the next try; then try. */
@@ -135,27 +189,33 @@ static void again(struct remote *remote)
     struct error err;
     int fd = -1;
 
-    if (poll(&p, 1, AGAIN_MS) == 0 && dial(remote, &fd, &fds, &err) == 0 &&
-        attach(remote, fd, &fds) == 0)
+    if (poll(&p, 1, AGAIN_MS) != 0 || dial(remote, &fd, &fds, &err) < 0 ||
+        attach(remote, fd, &fds) < 0)
+        return;
+    if (listen_locked(remote) < 0)
+        detach(remote);
+    else
         log_info("%s: connected again", remote->path);
 }
 
 static void serve(struct remote *remote)
 {
-    struct pollfd p[3] = {{.fd = remote->quit_fd, .events = POLLIN},
-                          {.fd = link_event_fd(&remote->link), .events = POLLIN},
-                          {.fd = remote->socket, .events = POLLIN}};
-    int r = 0;
+    struct epoll_event events[3];
+    int n = epoll_wait(remote->epoll_fd, events, ARRAY_LEN(events), -1), r = 0;
+    bool gone = false;
 
-    if (poll(p, 3, -1) < 0)
-        return;
-    if (p[1].revents) {
+    for (int i = 0; i < n; i++) {
+        int fd = events[i].data.fd;
+
+        /* Nothing is said on the socket: when it can be read, it is closed. */
+        gone |= fd == remote->socket;
+        if (fd == remote->quit_fd || fd == remote->socket)
+            continue;
         net_lock(&remote->cable);
         r = link_pump(&remote->link);
         net_unlock(&remote->cable);
     }
-    /* Nothing is said on the socket: when it can be read, it is closed. */
-    if (p[2].revents || r < 0) {
+    if (gone || r < 0) {
         log_warning("%s: the network is gone", remote->path);
         detach(remote);
     }
@@ -184,6 +244,7 @@ int remote_new(const char *path, const char *name, const uint8_t *mac, const str
     if (!remote)
         return -ENOMEM;
     remote->socket = -1;
+    remote->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     remote->cable = *lock;
     link_init(&remote->link);
     remote->hello = (struct remote_hello){.magic = REMOTE_MAGIC, .version = REMOTE_VERSION};
@@ -191,7 +252,9 @@ int remote_new(const char *path, const char *name, const uint8_t *mac, const str
     strncpy(remote->hello.name, name, REMOTE_NAME_BYTES - 1);
     remote->quit_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     remote->path = strdup(path);
-    r = remote->path && remote->quit_fd >= 0 ? 0 : -ENOMEM;
+    r = remote->path && remote->quit_fd >= 0 && remote->epoll_fd >= 0 ? 0 : -ENOMEM;
+    if (r == 0)
+        r = add(remote, remote->quit_fd, EPOLLIN);
     if (r == 0)
         r = dial_patiently(remote, wait_ms, &fd, &fds, err);
     if (r == 0)
@@ -219,6 +282,8 @@ struct remote *remote_free(struct remote *remote)
     detach(remote);
     if (remote->quit_fd >= 0)
         close(remote->quit_fd);
+    if (remote->epoll_fd >= 0)
+        close(remote->epoll_fd);
     free(remote->path);
     free(remote);
     return NULL;
@@ -227,8 +292,10 @@ struct remote *remote_free(struct remote *remote)
 int remote_start(struct remote *remote, struct error *err)
 {
     sigset_t all, before;
-    int r;
+    int r = listen_locked(remote);
 
+    if (r < 0)
+        return error_set(err, r, "events of the network: %s", strerror(-r));
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     r = pthread_create(&remote->thread, NULL, thread_main, remote);

@@ -98,7 +98,7 @@ static int user_nat_open(struct network *n, const struct net_lock *cable, struct
 /* There are no threads yet: processes that clean up are made here. */
 static int uplink_open(struct network *n, struct error *err)
 {
-    const struct net_lock cable = {network_lock, network_unlock, n};
+    const struct net_lock cable = {.lock = network_lock, .unlock = network_unlock, .ctx = n};
 
     switch (n->def.kind) {
     case NETWORK_NAT:

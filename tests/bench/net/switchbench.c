@@ -87,7 +87,7 @@ static void yado(const char *path, uint64_t until_ns)
 
     for (unsigned i = 0; i < 2; i++) {
         const uint8_t mac[6] = {2, 0, 0, 0, 0, (uint8_t)(i + 1)};
-        const struct net_lock cable = {lock, unlock, &locks[i]};
+        const struct net_lock cable = {.lock = lock, .unlock = unlock, .ctx = &locks[i]};
 
         if (remote_new(path, "bench", mac, &cable, 5000, &ends[i], &err) < 0)
             die(err.text);

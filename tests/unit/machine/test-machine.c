@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 
 #include "base/bytes.h"
@@ -115,6 +116,63 @@ static void test_exit_port(void **state)
     assert_int_equal(serve(m, WAIT_MS), MACHINE_DEBUG_EXITED);
     assert_int_equal(machine_exit_status(m), 0x55);
     machine_free(m);
+}
+
+struct watched {
+    struct machine *m;
+    int fd;
+    atomic_uint calls;
+    bool by_vcpu;
+};
+
+/* What a cable does: take what has come, and interrupt. */
+static void on_watched(void *ctx)
+{
+    struct watched *w = ctx;
+    uint64_t count;
+
+    assert_int_equal(read(w->fd, &count, sizeof(count)), sizeof(count));
+    w->by_vcpu = pthread_equal(pthread_self(), w->m->cpus[0].thread);
+    atomic_fetch_add(&w->calls, 1);
+    cpu_nmi(w->m, 0);
+}
+
+static void tell(int fd)
+{
+    assert_int_equal(write(fd, &(uint64_t){1}, sizeof(uint64_t)), sizeof(uint64_t));
+}
+
+/* hlt: the vCPU that sleeps looks after a descriptor itself, and is woken by what comes of it. */
+static void test_watch(void **state)
+{
+    static const uint8_t code[] = {0xf4, 0xeb, 0xfd};
+    struct machine_config c = config();
+    struct watched w = {.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+    int other = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+    (void)state;
+    kernel_write(code, sizeof(code));
+    w.m = start(&c);
+    for (int ms = 0; !atomic_load(&w.m->cpus[0].sleeping) && ms < WAIT_MS; ms += 10)
+        assert_int_equal(serve(w.m, 10), MACHINE_RUNS);
+    machine_lock(w.m);
+    assert_true(machine_watch(w.m, other, on_watched, &w));
+    assert_true(machine_watch(w.m, w.fd, on_watched, &w));
+    assert_false(machine_watch(w.m, -1, on_watched, &w));
+    machine_unwatch(w.m, other);
+    machine_unwatch(w.m, other);
+    machine_unlock(w.m);
+    tell(other);
+    assert_int_equal(serve(w.m, 50), MACHINE_RUNS);
+    assert_int_equal(atomic_load(&w.calls), 0);
+    /* Without a table of interrupts the NMI is the guest's end. */
+    tell(w.fd);
+    assert_int_equal(serve(w.m, WAIT_MS), MACHINE_TRIPLE_FAULT);
+    assert_int_equal(atomic_load(&w.calls), 1);
+    assert_true(w.by_vcpu);
+    machine_free(w.m);
+    close(w.fd);
+    close(other);
 }
 
 static void test_power_off(void **state)
@@ -511,6 +569,7 @@ int main(void)
         cmocka_unit_test(test_undo),
         cmocka_unit_test(test_disk_full),
         cmocka_unit_test(test_exit_port),
+        cmocka_unit_test(test_watch),
         cmocka_unit_test(test_power_off),
         cmocka_unit_test(test_triple_fault),
         cmocka_unit_test(test_real_mode_clock),

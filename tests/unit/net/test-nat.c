@@ -23,7 +23,7 @@ static void do_unlock(void *ctx)
     pthread_mutex_unlock(ctx);
 }
 
-static const struct net_lock cable = {do_lock, do_unlock, &lock};
+static const struct net_lock cable = {.lock = do_lock, .unlock = do_unlock, .ctx = &lock};
 
 static void send_bytes(struct end *e, void *bytes, size_t len)
 {
