@@ -17,10 +17,10 @@
 
 #include "base/log.h"
 
-#define COMMENT "yado-net"
+#define COMMENT "yado-net:" /* and the interface */
+#define COMMENT_BYTES 32u
 #define PATIENCE_S "5"
 #define OUTPUT_BYTES KIB(256)
-#define AGAIN_MAX 16u
 
 static const char *const programs[] = {"/usr/sbin/iptables", "/sbin/iptables", "/usr/bin/iptables"};
 static const char *const chains[] = {"DOCKER-USER", "FORWARD"};
@@ -71,13 +71,25 @@ static int run(const char *const *args, char *output, size_t bytes)
     return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EIO;
 }
 
-/* iptables ACTION CHAIN with the rule for one direction. */
-static int rule(const char *program, const char *action, const char *chain, const char *direction,
-                const char *interface)
+/* iptables ACTION CHAIN with a rule for what comes in and goes out there; NULL: anywhere. */
+static int rule(const char *program, const char *action, const char *chain, const char *in,
+                const char *out, const char *interface)
 {
-    const char *args[] = {program, "-w",      PATIENCE_S,  action,  chain, direction, interface,
-                          "-m",    "comment", "--comment", COMMENT, "-j",  "ACCEPT",  NULL};
+    char comment[COMMENT_BYTES];
+    const char *args[20] = {program, "-w", PATIENCE_S, action, chain};
+    size_t n = 5;
 
+    snprintf(comment, sizeof(comment), COMMENT "%s", interface);
+    if (in) {
+        args[n++] = "-i";
+        args[n++] = in;
+    }
+    if (out) {
+        args[n++] = "-o";
+        args[n++] = out;
+    }
+    memcpy(args + n, (const char *[]){"-m", "comment", "--comment", comment, "-j", "ACCEPT"},
+           6 * sizeof(*args));
     return run(args, NULL, 0);
 }
 
@@ -88,35 +100,55 @@ static bool has_chain(const char *program, const char *chain)
     return run(args, NULL, 0) == 0;
 }
 
-/* It may be there more than once, from a network that ended with all that belongs to it. */
-static void remove_rules(const char *program, const char *chain, const char *interface)
-{
-    for (unsigned i = 0; i < AGAIN_MAX; i++)
-        if (rule(program, "-D", chain, "-i", interface) < 0)
-            break;
-    for (unsigned i = 0; i < AGAIN_MAX; i++)
-        if (rule(program, "-D", chain, "-o", interface) < 0)
-            break;
-}
-
-/* Rules of ours for interfaces that are not there. */
-static void remove_stale(const char *program, const char *chain)
+/* The text of a chain's rules, as iptables -S says them; NULL: none. Freed with free(). */
+static char *list(const char *program, const char *chain)
 {
     const char *args[] = {program, "-w", PATIENCE_S, "-S", chain, NULL};
-    AUTO_FREE char *text = malloc(OUTPUT_BYTES);
+    char *text = malloc(OUTPUT_BYTES);
+
+    if (text && run(args, text, OUTPUT_BYTES) == 0)
+        return text;
+    free(text);
+    return NULL;
+}
+
+/* Remove a rule of ours, as it was listed; its words are few. */
+static void remove_listed(const char *program, const char *chain, const char *line,
+                          const char *interface)
+{
+    char in[IFNAMSIZ] = "", out[IFNAMSIZ] = "";
+    const char *i = strstr(line, " -i "), *o = strstr(line, " -o ");
+
+    if (i)
+        sscanf(i + 4, "%15s", in);
+    if (o)
+        sscanf(o + 4, "%15s", out);
+    rule(program, "-D", chain, *in ? in : NULL, *out ? out : NULL, interface);
+}
+
+/* The rules of an interface, and those of interfaces of ours that are not there any more: a network
+ * may have ended with all that belongs to it. */
+static void remove_rules(const char *program, const char *chain, const char *interface)
+{
+    AUTO_FREE char *text = list(program, chain);
     char *save, *line;
 
-    if (!text || run(args, text, OUTPUT_BYTES) < 0)
-        return;
-    for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-        const char *found = strstr(line, " -i ") ? strstr(line, " -i ") : strstr(line, " -o ");
-        char interface[IFNAMSIZ];
+    for (line = text ? strtok_r(text, "\n", &save) : NULL; line;
+         line = strtok_r(NULL, "\n", &save)) {
+        const char *comment = strstr(line, "--comment ");
+        char name[IFNAMSIZ];
 
-        if (!found || !strstr(line, "--comment " COMMENT " ") ||
-            sscanf(found + 4, "%15s", interface) != 1 || if_nametoindex(interface))
+        /* Some versions put it into quotes, some not. */
+        if (!comment || sscanf(comment + 10 + (comment[10] == '"'), COMMENT "%15[^\" ]", name) != 1)
             continue;
-        remove_rules(program, chain, interface);
+        if (!strcmp(name, interface) || !if_nametoindex(name))
+            remove_listed(program, chain, line, name);
     }
+}
+
+bool firewall_is_there(void)
+{
+    return find_program() != NULL;
 }
 
 static const char *chain_for(const char *program)
@@ -127,24 +159,26 @@ static const char *chain_for(const char *program)
     return NULL;
 }
 
-int firewall_open(const char *interface, struct error *err)
+int firewall_open(const char *interface, const char *bridge, struct error *err)
 {
     const char *program = find_program();
     const char *chain = program ? chain_for(program) : NULL;
+    int r;
 
     if (!chain)
         return 0;
-    for (size_t i = 0; i < ARRAY_LEN(chains); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(chains); i++)
         remove_rules(program, chains[i], interface);
-        remove_stale(program, chains[i]);
-    }
-    if (rule(program, "-I", chain, "-i", interface) < 0 ||
-        rule(program, "-I", chain, "-o", interface) < 0) {
+    if (bridge)
+        r = rule(program, "-I", chain, bridge, bridge, interface);
+    else if ((r = rule(program, "-I", chain, interface, NULL, interface)) == 0)
+        r = rule(program, "-I", chain, NULL, interface, interface);
+    if (r < 0) {
         firewall_close(interface);
         return error_set(err, -EIO, "%s takes no rule for %s in %s", program, interface, chain);
     }
-    log_info("%s may be forwarded: rules in iptables' %s", interface, chain);
-    return 1;
+    log_info("%s may be forwarded: rules in iptables' %s", bridge ? bridge : interface, chain);
+    return 0;
 }
 
 void firewall_close(const char *interface)

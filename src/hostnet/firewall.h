@@ -2,7 +2,8 @@
 /*
  * Let an interface of ours through the host's own firewall of the iptables sort, which may drop what
  * is forwarded (Docker sets that policy): netfilter asks every table, and one that drops is not
- * overruled by ours. What may pass is then said by our own table. Rules go where Docker leaves room
+ * overruled by ours. It asks for what a bridge passes on, too, where br_netfilter is loaded, as Docker
+ * may have it. Rules go where Docker leaves room
  * for others, DOCKER-USER, else into FORWARD, by the host's iptables program, for it alone knows
  * whether that is iptables-nft or iptables-legacy.
  */
@@ -11,9 +12,14 @@
 
 #include "base/error.h"
 
-/* 1: rules were added; 0: the host has no iptables, so no such firewall; -EIO with text. Rules for
- * interfaces of ours that are gone are taken away. Runs programs. */
-int firewall_open(const char *interface, struct error *err);
+/* Has the host iptables? Else there is no such firewall. */
+bool firewall_is_there(void);
+/*
+ * What is routed to and from the interface passes; or, with a bridge, what this passes on between its
+ * ports. 0 also where there is no such firewall; -EIO with text. Rules for interfaces of ours that are
+ * gone are taken away. Runs programs.
+ */
+int firewall_open(const char *interface, const char *bridge, struct error *err);
 /* Take the rules away again; harmless when there are none. */
 void firewall_close(const char *interface);
 

@@ -432,7 +432,7 @@ static int make_all(struct hostlink *l, const struct knat_config *c, struct knat
     if (r == 0)
         r = forwarding_open(k->nft, k, err);
     if (r == 0)
-        r = firewall_open(k->interface, err);
+        r = firewall_open(k->interface, NULL, err);
     return MIN(r, 0);
 }
 

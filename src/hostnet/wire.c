@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "base/log.h"
+#include "hostnet/firewall.h"
 #include "hostnet/hostlink.h"
 #include "hostnet/keeper.h"
 #include "net/packet.h"
@@ -22,8 +23,8 @@ struct wire {
     enum wire_way way;
     enum wire_reason reason;
     char interface[IFNAMSIZ], bridge[IFNAMSIZ];
-    /* Of macvtap alone. */
     struct keeper *keeper;
+    /* Of macvtap alone. */
     unsigned lower;
     bool was_down;
     int lock_fd;
@@ -113,6 +114,20 @@ static int join(struct hostlink *l, const struct wire_config *c, struct wire *w,
     return r == 0 ? hostlink_set_up(l, index, true) : r;
 }
 
+/* In the keeper's process. */
+static void undo_bridge(void *ctx)
+{
+    firewall_close(((const struct wire *)ctx)->interface);
+}
+
+/* What the bridge passes on may be asked of iptables, too. */
+static int open_firewall(struct wire *w, struct error *err)
+{
+    int r = firewall_is_there() ? keeper_start(undo_bridge, w, -1, &w->keeper, err) : 0;
+
+    return r < 0 ? r : firewall_open(w->interface, w->bridge, err);
+}
+
 /* The interface goes with its descriptor, however this process ends, and with it the port. */
 static int open_bridge(struct hostlink *l, const struct wire_config *c, struct wire *w,
                        const struct hostlink_info *bridge, const struct net_lock *lock,
@@ -129,6 +144,9 @@ static int open_bridge(struct hostlink *l, const struct wire_config *c, struct w
         return failed(c, r, "a port of its bridge", err);
     w->way = WIRE_BRIDGE;
     snprintf(w->bridge, sizeof(w->bridge), "%s", bridge->name);
+    r = open_firewall(w, err);
+    if (r < 0)
+        return r;
     return tap_new_fd(take_fd(&fd), TAP_DEVICE, lock, ret_tap, err);
 }
 

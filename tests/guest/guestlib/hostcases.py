@@ -75,6 +75,7 @@ def host_and_outside(host_commands=(), outside_commands=()):
             yield host, out
 
 
+CALL_IPTABLES = "net.bridge.bridge-nf-call-iptables"
 BRIDGE = ("link add br0 type bridge", "link set v0 master br0", "addr add 10.8.0.5/24 dev br0",
           "link set br0 up")
 WIRES = {"bridge": (BRIDGE, "in-bridge"), "macvtap": ((), "unused"),
@@ -90,6 +91,11 @@ def wire(lab, way):
     need_tun()
     commands, reason = WIRES[way]
     with host_and_outside(commands, ("addr add 10.8.0.1/24 dev v1",)) as (host, out):
+        if way == "bridge":
+            # Docker's policy, and its module, which has iptables asked for what bridges pass on.
+            check("1" in subprocess.check_output([*host, "sysctl", "-n", CALL_IPTABLES], text=True),
+                  "iptables is not asked for what bridges pass on")
+            images.tool(*host, "iptables", "-P", "FORWARD", "DROP")
         before = links(host)
         with network(lab, prefix=host, kind="external", interface="v0", trunk=[30]) as (path, execute):
             uplink = execute("status")["uplink"]
