@@ -194,12 +194,21 @@ void check_answer(struct check *k, enum check_ask what, uint64_t at, uint64_t in
 /* ---- comparing ---- */
 
 /* Registers that are scratch, or flags that nobody was to see. */
-static void blur(uint8_t *state, bool faulted)
+static void blur(uint8_t *state, bool dead_flags)
 {
     zero_bytes(state + offsetof(struct cpu, gpr[GPR_RIP]), 8);
     zero_bytes(state + offsetof(struct cpu, fpu_live), 1);
-    if (faulted) /* the instruction is run again, and what follows overwrites them */
+    if (dead_flags)
         zero_bytes(state + offsetof(struct cpu, aflags), 2);
+}
+
+/* It stopped before its end, by a fault or an event: what follows overwrites the flags. */
+static bool stopped_early(const struct check *k, const struct block *b)
+{
+    const struct cpu *start = (const struct cpu *)k->start, *end = (const struct cpu *)k->by_t0;
+    uint64_t done = end->rip - start->rip;
+
+    return end->events & EV_FAULT || (done && done < b->len);
 }
 
 static void say(struct check *k, struct cpu *c, const struct block *b, const char *what,
@@ -219,12 +228,12 @@ static void say(struct check *k, struct cpu *c, const struct block *b, const cha
 static bool compare(struct check *k, struct cpu *c, const struct block *b, bool tell)
 {
     static __thread _Alignas(64) uint8_t by_t1[STATE_BYTES];
-    bool faulted = *(const uint32_t *)(k->by_t0 + offsetof(struct cpu, events)) & EV_FAULT;
+    bool dead_flags = stopped_early(k, b);
     const uint8_t *place;
 
     copy_bytes(by_t1, c, STATE_BYTES);
-    blur(k->by_t0, faulted);
-    blur(by_t1, faulted);
+    blur(k->by_t0, dead_flags);
+    blur(by_t1, dead_flags);
     if (k->odd_asks || k->ask_next != k->ask_count) {
         if (tell)
             say(k, c, b, "what they ask of devices, question", k->ask_next, k->ask_count, 0);

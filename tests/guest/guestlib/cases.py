@@ -239,6 +239,28 @@ def linux(lab, kernel, arch, initrd, cpus=1):
         vm.expect_end(SHORT)
 
 
+@case("checked-cloud", "soak", kernel="linux-image-cloud-amd64", arch="amd64", initrd="cloud")
+@case("checked-amd64", "soak", kernel="linux-image-amd64", arch="amd64", initrd="amd64")
+@case("checked-686-pae", "soak", kernel="linux-image-686-pae", arch="i386", initrd="686-pae")
+def checked(lab, kernel, arch, initrd):
+    """The translator and the interpreter side by side, block by block, from the reset to a shell"""
+    with lab.machine(memory_mib=256, engine="soft,check",
+                     kernel=packages.the_file(kernel, arch, "boot/vmlinuz-*"),
+                     initrd=images.built(f"initramfs-{initrd}"),
+                     append="console=ttyS0,115200 panic=-1") as vm:
+        vm.expect(PROMPT, VERY_LONG, never="Kernel panic")
+        vm.send("poweroff -f\n")
+        vm.expect_end(LONG)
+
+
+@case("checked-grub")
+def checked_grub(lab):
+    """The same from the reset to GRUB's menu, in 16 and 32 bits"""
+    with lab.machine(memory_mib=64, engine="soft,check",
+                     disks=((lab.copy("grub-disk"), "ide"),)) as vm:
+        vm.expect("Yado test: say hello", LONG)
+
+
 @case("stress", seconds=20)
 @case("stress-hour", "soak", seconds=3600)
 def stress(lab, seconds):
