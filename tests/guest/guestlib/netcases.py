@@ -19,6 +19,9 @@ from .machine import CommandError, GuestError, Net, Yado
 MIB = 1 << 20
 KERNELS = {"cloud": ("linux-image-cloud-amd64", "amd64"), "amd64": ("linux-image-amd64", "amd64"),
            "686": ("linux-image-686", "i386")}
+DISK_AT = {"ide": "/sys/devices/pci0000:00/0000:00:01.1/ata*/host*/target*/*/block/sd*",
+           "sata": "/sys/devices/pci0000:00/0000:00:13.0/ata*/host*/target*/*/block/sd*",
+           "virtio": "/sys/block/vda"}
 DRIVERS = {"virtio": "virtio_net", "e1000": "e1000", "21140": "tulip", "rtl8139": "8139"}
 
 
@@ -149,10 +152,14 @@ def iommu(lab, kernel, cpus, engine="soft"):
         text = vm.run("cat /sys/kernel/iommu_groups/*/type", SHORT)
         check("DMA" in text and "identity" not in text, f"devices are not behind it:\n{text}")
         for n, bus in enumerate(buses):
-            text = vm.run("sha256sum /dev/" + ("vda" if bus == "virtio" else "sd" + "ab"[n]), LONG)
+            # Whose sda is depends on which driver was the quicker.
+            text = vm.run(f"echo disk=$(basename {DISK_AT[bus]})=", SHORT)
+            found = re.search(r"disk=([sv]d[a-z])=", text)
+            check(found, f"no {bus} disk:\n{text}")
+            disk = found.group(1)
+            text = vm.run(f"sha256sum /dev/{disk}", LONG)
             check(digest(8 * MIB, bus.encode()) in text, f"the {bus} disk reads wrong:\n{text}")
             vm.run("dd if=/dev/urandom of=/tmp/new bs=64k count=64 2>/dev/null", SHORT)
-            disk = "vda" if bus == "virtio" else "sd" + "ab"[n]
             text = vm.run(f"dd if=/tmp/new of=/dev/{disk} bs=64k conv=fsync 2>/dev/null; "
                           "echo 3 > /proc/sys/vm/drop_caches; "
                           f"dd if=/dev/{disk} bs=64k count=64 2>/dev/null | cmp - /tmp/new "
