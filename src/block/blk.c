@@ -141,6 +141,7 @@ void blk_retry(struct blk *blk)
         req->next = in_order;
         in_order = req;
     }
+    blk->held_count = 0;
     blk_plug(blk);
     while (in_order) {
         struct blk_req *next = in_order->next;
@@ -167,6 +168,7 @@ void blk_poll(struct blk *blk)
         if (blk->full && host_is_full(req->result)) {
             req->next = blk->held;
             blk->held = req;
+            blk->held_count++;
         } else {
             blk->in_flight--;
             req->done(req, req->result);
@@ -192,7 +194,7 @@ void blk_wait(struct blk *blk)
         ring_kick(blk->ring);
         /* A request can be finished at once, without the kernel having had it. */
         ring_reap(blk->ring, !pool_ready(blk->pool));
-    } else if (blk->in_flight && !blk->held) {
+    } else if (blk->in_flight > blk->held_count) {
         pool_wait(blk->pool);
     }
     blk_poll(blk);
@@ -205,6 +207,7 @@ void blk_drain(struct blk *blk)
     while (blk->held) {
         struct blk_req *req = blk->held;
         blk->held = req->next;
+        blk->held_count--;
         blk->in_flight--;
         req->done(req, -ENOSPC);
     }
@@ -215,11 +218,10 @@ void blk_drain(struct blk *blk)
 
 int blk_quiesce(struct blk *blk)
 {
-    while (blk->in_flight) {
-        if (blk->held)
-            return -ENOSPC;
+    while (blk->in_flight > blk->held_count)
         blk_wait(blk);
-    }
+    if (blk->held)
+        return -ENOSPC;
     return blk->readonly ? 0 : blk_flush(blk);
 }
 

@@ -94,6 +94,7 @@ struct blk {
     void (*full)(void *ctx); /* blk_set_full() */
     void *full_ctx;
     struct blk_req *held; /* requests that wait for room, the last one first */
+    unsigned held_count;  /* of those in flight */
 };
 
 struct blk_options {
@@ -150,7 +151,7 @@ void blk_poll(struct blk *blk);
 void blk_wait(struct blk *blk);
 /*
  * Wait until no request is in flight, running callbacks, and flush: the image is then as the guest
- * left it. -ENOSPC when a request waits for room, and then goes on waiting.
+ * left it. -ENOSPC when requests wait for room, and then they alone are in flight and go on waiting.
  */
 int blk_quiesce(struct blk *blk);
 /* Wait until no request is in flight, running callbacks; those held for room fail with -ENOSPC. */
