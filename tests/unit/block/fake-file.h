@@ -7,6 +7,7 @@
 #define TESTS_FAKE_FILE_H
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,12 +31,29 @@ struct fake_file {
     unsigned cut_at;     /* the power fails in this one; 0: never */
     uint64_t full_bytes; /* the host's disk is full here; 0: never */
     bool dead, no_punch, keep;
+    pthread_mutex_t lock; /* formats write from several threads */
 };
 
 static inline struct fake_file *fake_of(struct blk_file *file)
 {
     return CONTAINER_OF(file, struct fake_file, file);
 }
+
+static inline struct fake_file *fake_lock(struct blk_file *file)
+{
+    struct fake_file *f = fake_of(file);
+    pthread_mutex_lock(&f->lock);
+    return f;
+}
+
+static inline void fake_unlock(struct fake_file **f)
+{
+    pthread_mutex_unlock(&(*f)->lock);
+}
+
+/* The file, locked until the end of the function. */
+#define FAKE_LOCKED(f, file)                                                                       \
+    __attribute__((cleanup(fake_unlock))) struct fake_file *f = fake_lock(file)
 
 static inline void fake_note(struct fake_file *f, bool truncate, uint64_t offset,
                              const uint8_t *bytes, unsigned len)
@@ -80,7 +98,7 @@ static inline void fake_changed(struct fake_file *f)
 static inline ssize_t fake_preadv(struct blk_file *file, const struct iovec *iov, int count,
                                   uint64_t offset)
 {
-    struct fake_file *f = fake_of(file);
+    FAKE_LOCKED(f, file);
     ssize_t done = 0;
     if (f->dead)
         return -EIO;
@@ -96,7 +114,7 @@ static inline ssize_t fake_preadv(struct blk_file *file, const struct iovec *iov
 static inline ssize_t fake_pwritev(struct blk_file *file, const struct iovec *iov, int count,
                                    uint64_t offset)
 {
-    struct fake_file *f = fake_of(file);
+    FAKE_LOCKED(f, file);
     ssize_t done = 0;
     if (!fake_alive(f))
         return -EIO;
@@ -119,7 +137,7 @@ static inline ssize_t fake_pwritev(struct blk_file *file, const struct iovec *io
 
 static inline int fake_flush(struct blk_file *file)
 {
-    struct fake_file *f = fake_of(file);
+    FAKE_LOCKED(f, file);
     if (f->dead)
         return -EIO;
     for (unsigned i = 0; i < f->pending_count; i++)
@@ -130,7 +148,7 @@ static inline int fake_flush(struct blk_file *file)
 
 static inline int fake_truncate(struct blk_file *file, uint64_t size_bytes)
 {
-    struct fake_file *f = fake_of(file);
+    FAKE_LOCKED(f, file);
     if (!fake_alive(f))
         return -EIO;
     if (size_bytes > f->room_bytes)
@@ -143,7 +161,7 @@ static inline int fake_truncate(struct blk_file *file, uint64_t size_bytes)
 
 static inline int fake_punch(struct blk_file *file, uint64_t offset, uint64_t len_bytes)
 {
-    struct fake_file *f = fake_of(file);
+    FAKE_LOCKED(f, file);
     static uint8_t zeroes[512];
     if (f->dead)
         return -EIO;
@@ -172,6 +190,7 @@ static inline void fake_free(struct fake_file *f)
     free(f->now);
     free(f->stable);
     free(f->pending);
+    pthread_mutex_destroy(&f->lock);
     free(f);
 }
 
@@ -195,6 +214,7 @@ static inline struct fake_file *fake_new(uint64_t room_bytes)
         .close = fake_close,
     };
     struct fake_file *f = calloc(1, sizeof(*f));
+    pthread_mutex_init(&f->lock, NULL);
     f->file.ops = &ops;
     f->file.name = strdup("fake");
     f->room_bytes = room_bytes;
