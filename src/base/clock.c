@@ -14,7 +14,7 @@ struct clock {
     void *notify_ctx;
 };
 
-static uint64_t host_now_ns(void)
+uint64_t clock_host_ns(void)
 {
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
@@ -50,7 +50,7 @@ struct clock *clock_free(struct clock *clock)
 uint64_t clock_now_ns(const struct clock *clock)
 {
     if (clock->running)
-        return host_now_ns() - clock->base_ns;
+        return clock_host_ns() - clock->base_ns;
     return clock->base_ns;
 }
 
@@ -58,7 +58,7 @@ void clock_start(struct clock *clock)
 {
     if (clock->manual || clock->running)
         return;
-    clock->base_ns = host_now_ns() - clock->base_ns;
+    clock->base_ns = clock_host_ns() - clock->base_ns;
     clock->running = true;
     if (clock->notify)
         clock->notify(clock->notify_ctx);

@@ -32,6 +32,9 @@ int clock_new_manual(struct clock **ret_clock);
 /* Free; timers still set are forgotten. NULL is fine. Always returns NULL. */
 struct clock *clock_free(struct clock *clock);
 
+/* The host's CLOCK_MONOTONIC in nanoseconds: how long something of the host takes. Any thread. */
+uint64_t clock_host_ns(void);
+
 /* Guest nanoseconds. */
 uint64_t clock_now_ns(const struct clock *clock);
 /* Let time run, or stand still. */

@@ -5,8 +5,8 @@
 #include <liburing.h>
 #include <pthread.h>
 #include <signal.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "block/file.h"
 #include "block/pool.h"
 
@@ -168,13 +168,6 @@ static bool read_now(struct blk_ring *ring, const struct blk_req *req,
     return n == (ssize_t)req->len_bytes;
 }
 
-static uint64_t now_ns(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 /*
  * Write a little into the page cache, for the same reason. The host makes a writer wait when too
  * much of the cache is dirty, and most file systems cannot be asked beforehand: where that has
@@ -183,13 +176,13 @@ static uint64_t now_ns(void)
 static bool write_now(struct blk_ring *ring, const struct blk_req *req,
                       const struct blk_extent *extent)
 {
-    uint64_t begin = now_ns();
+    uint64_t begin = clock_host_ns();
     if (req->fua || req->len_bytes > NOW_MAX_BYTES ||
         (ring->slow_ns && begin - ring->slow_ns < NOW_PAUSE_NS))
         return false;
     ssize_t n = pwritev(extent->file->ops->fd(extent->file), req->iov, (int)req->iov_count,
                         (off_t)extent->file_offset);
-    uint64_t end = now_ns();
+    uint64_t end = clock_host_ns();
     if (end - begin > NOW_SLOW_NS)
         ring->slow_ns = end;
     return n == (ssize_t)req->len_bytes;

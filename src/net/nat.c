@@ -22,9 +22,9 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "net/offload.h"
 #include "net/queue.h"
@@ -60,14 +60,6 @@ struct nat {
     struct nat_timer timers[TIMERS_MAX];
     uint8_t flat[NET_FRAME_MAX];
 };
-
-static int64_t now_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * (int64_t)NS_PER_SEC + t.tv_nsec;
-}
 
 static void wake(struct nat *nat)
 {
@@ -159,7 +151,7 @@ static void on_guest_error(const char *msg, void *opaque)
 static int64_t on_clock(void *opaque)
 {
     (void)opaque;
-    return now_ns();
+    return (int64_t)clock_host_ns();
 }
 
 static void *on_timer_new(SlirpTimerId id, void *cb_opaque, void *opaque)
@@ -327,7 +319,7 @@ static int get_revents(int n, void *opaque)
 /* Timers that are due; returns how long to wait at most. */
 static uint32_t run_timers(struct nat *nat, uint32_t timeout_ms)
 {
-    int64_t now_ms = now_ns() / 1000000;
+    int64_t now_ms = (int64_t)clock_host_ns() / 1000000;
 
     for (unsigned i = 0; i < TIMERS_MAX; i++) {
         struct nat_timer *t = &nat->timers[i];

@@ -29,6 +29,7 @@ struct code_page {
 /* Of the arena, that one block may take with the lists of its pages. */
 #define BLOCK_ROOM                                                                                 \
     (align_up(sizeof(struct block) + BLOCK_UOPS, BLOCK_ALIGN) + 2 * sizeof(struct code_page))
+
 struct block_cache {
     uint8_t *arena;
     uint64_t used, room;
