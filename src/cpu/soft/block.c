@@ -101,17 +101,15 @@ int block_cache_new(struct cpu *c)
     bc->arena = map_zeroed(bc->room);
     if (bc->arena) /* it fills from its start */
         (void)madvise(bc->arena, bc->room, MADV_HUGEPAGE);
-    c->jumps = map_zeroed(JUMP_SLOTS * sizeof(c->jumps[0]));
-    return bc->rows && bc->pages && bc->arena && c->jumps ? 0 : -ENOMEM;
+    return bc->rows && bc->pages && bc->arena ? jumps_new(c) : -ENOMEM;
 }
 
 void block_cache_free(struct cpu *c)
 {
     struct block_cache *bc = c->blocks;
-    if (c->jumps)
-        munmap(c->jumps, JUMP_SLOTS * sizeof(c->jumps[0]));
     if (!bc)
         return;
+    jumps_free(c);
     if (bc->pages)
         munmap(bc->pages, bc->page_count * sizeof(bc->pages[0]));
     if (bc->rows)
@@ -132,37 +130,8 @@ void block_flush(struct cpu *c)
     thunk_reset(c->thunks);
     c->thunks_full = false;
     t1_reset(c);
-    jumps_flush(c);
-}
-
-/* ---- jump slots ---- */
-
-void jumps_flush(struct cpu *c)
-{
-    zero_bytes(c->jump_keys, sizeof(c->jump_keys));
+    jumps_empty(c);
     jumps_update(c);
-}
-
-static void set_jump_key(struct cpu *c, uint64_t key)
-{
-    c->jump_key = key;
-    c->jump_hash = (uint32_t)key * 0x9e3779b1u; /* processes have code at the same addresses */
-}
-
-void jumps_update(struct cpu *c)
-{
-    uint64_t space = tlb_fetch_space(c);
-    unsigned set = (unsigned)(space ^ c->mode ^ c->mode >> 6) % JUMP_KEY_SETS;
-    struct jump_key *k = c->jump_keys[set];
-
-    for (unsigned way = 0; way < JUMP_KEY_WAYS; way++)
-        if (LIKELY(k[way].space == space && k[way].mode == c->mode && k[way].key)) {
-            set_jump_key(c, k[way].key);
-            return;
-        }
-    set_jump_key(c, ++c->stats[STAT_KEYS]);
-    k[c->jump_key % JUMP_KEY_WAYS] =
-        (struct jump_key){.space = space, .mode = c->mode, .key = c->jump_key};
 }
 
 /* ---- decoding ---- */
@@ -473,14 +442,26 @@ static struct block *known_block(struct cpu *c, uint64_t ram_offset, uint64_t li
     return NULL;
 }
 
+/* Only the name of the slot's space has changed: the address leads to the same bytes. */
+static bool slot_renew(const struct cpu *c, struct jump_slot *slot, uint64_t lin,
+                       uint64_t ram_offset)
+{
+    const struct block *b = slot->block;
+
+    if (!slot->tag || slot->page != (lin & ~PAGE_MASK) || b->ram_offset != ram_offset || b->dead ||
+        b->mode != c->mode || b->ram_offset2 != NO_RAM || !within_cs(c, c->rip, b->len))
+        return false;
+    slot->tag = lin ^ c->jump_tag;
+    return true;
+}
+
 struct block *block_find(struct cpu *c)
 {
     uint64_t lin = fetch_lin(c, c->rip);
     struct jump_slot *slot = jump_slot(c, lin);
     struct block *b = slot->block;
 
-    if (LIKELY(slot->lin == lin && slot->key == c->jump_key && !b->dead &&
-               within_cs(c, c->rip, b->len)))
+    if (LIKELY(slot->tag == (lin ^ c->jump_tag) && !b->dead && within_cs(c, c->rip, b->len)))
         return b;
     if (!within_cs(c, c->rip, 1)) {
         raise_fault(c, VEC_GP, 0);
@@ -494,6 +475,10 @@ struct block *block_find(struct cpu *c)
     if (!page.host)
         return single_block(c, &page, lin);
     uint64_t ram_offset = page.ram_offset + (lin & PAGE_MASK);
+    if (slot_renew(c, slot, lin, ram_offset)) {
+        c->stats[STAT_RENEWED]++;
+        return b;
+    }
     b = known_block(c, ram_offset, lin);
     if (has_fault(c))
         return NULL;
@@ -505,7 +490,9 @@ struct block *block_find(struct cpu *c)
         cpu_place(c, from);
     }
     if (b && b->ram_offset != NO_RAM)
-        *slot = (struct jump_slot){
-            .lin = lin, .key = c->jump_key, .code = t1_slot_code(c, b), .block = b};
+        *slot = (struct jump_slot){.tag = lin ^ c->jump_tag,
+                                   .code = t1_slot_code(c, b),
+                                   .page = lin & ~PAGE_MASK,
+                                   .block = b};
     return b;
 }

@@ -67,20 +67,30 @@ struct block {
 #define NO_RAM UINT64_MAX
 #define RUNS_NEVER UINT8_MAX /* block.runs: it cannot be translated */
 
-/* Where the loop looks first: linear address and mode to block. */
-#define JUMP_SLOTS 32768u
+/*
+ * Where the loop and translated code look first: linear address and mode to block, apart for users
+ * and supervisors. A slot's tag is the address XOR cpu->jump_tag, and that is made so that one
+ * comparison is enough:
+ *   bits 14..0   of the space alone, so that a slot is found again under its space's next name
+ *   bits 46..15  random: what a return to an address that is not canonical finds is not to be chosen
+ *   bits 62..47  the name's number, from 1: canonical addresses have all of bits 63..47 alike, so
+ *                that no two names ever give two of them the same tag, and none gives 0
+ */
+#define JUMP_SLOT_BITS 15
+#define JUMP_SLOTS (1u << JUMP_SLOT_BITS)
 struct jump_slot {
-    uint64_t lin, key;
+    uint64_t tag;  /* 0: empty */
     uint64_t code; /* of the block, or the way to the loop (t1.h) */
+    uint64_t page; /* linear, of the address */
     struct block *block;
 };
 
 static inline struct jump_slot *jump_slot(const struct cpu *c, uint64_t lin)
 {
-    return &c->jumps[(lin ^ c->jump_hash) & (JUMP_SLOTS - 1)];
+    return &c->jumps[(lin ^ c->jump_tag) & (JUMP_SLOTS - 1)];
 }
 
-/* Name the valid slots anew after a change of mode or of the fetch space. */
+/* Name the valid slots after a change of mode or of the fetch space. */
 void jumps_update(struct cpu *c);
 /* Make every slot invalid. */
 void jumps_flush(struct cpu *c);

@@ -36,6 +36,7 @@ struct block_cache {
     struct row *rows;
     struct code_page **pages; /* by page of the store; NULL: no blocks */
     uint64_t page_count;
+    struct jump_slot *jumps;     /* of supervisors, then as many of users */
     const struct block *decoded; /* whose instructions insns has */
     struct x86_insn insns[BLOCK_UOPS];
     /* One instruction that is not cached: it crosses a page or does not lie in memory. */
@@ -45,6 +46,11 @@ struct block_cache {
 
 /* So many bytes of the arena; the caller has seen that there is room. */
 void *block_take_room(struct block_cache *bc, uint64_t bytes);
+/* The slots, with block_cache_new() and _free(); errno of mmap or getrandom. */
+int jumps_new(struct cpu *c);
+void jumps_free(struct cpu *c);
+/* No slot leads anywhere any more, and names begin anew. */
+void jumps_empty(struct cpu *c);
 void block_row_remove(struct block_cache *bc, struct block *b);
 
 /* This page now holds decoded code: stores to it must be seen by everybody. */

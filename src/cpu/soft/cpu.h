@@ -100,9 +100,9 @@ struct soft_engine;
 struct block;
 struct uop;
 
-/* What a jump slot is good for: one mode, and fetch translations of one space (tlb.h). */
+/* The name of one mode with the fetch translations of one space (tlb.h): see jump slots. */
 struct jump_key {
-    uint64_t space, key;
+    uint64_t space, tag;
     uint32_t mode;
 };
 #define JUMP_KEY_SETS 32u
@@ -121,6 +121,7 @@ enum cpu_stat {
     STAT_JUMP,       /* to what no slot had */
     STAT_STALE,      /* by slots of blocks without code */
     STAT_FINDS,      /* jump slots filled */
+    STAT_RENEWED,    /* of them those that only had an old name */
     STAT_BUILT,      /* blocks decoded */
     STAT_TRANSLATED, /* blocks */
     STAT_TRANSLATED_INSNS,
@@ -187,9 +188,8 @@ struct cpu {
     _Atomic uint32_t requests; /* enum cpu_request */
     uint32_t poll_mask;        /* of translated code: requests that end a run of blocks */
     struct tlb_table *tlb;     /* of the present privilege */
-    struct jump_slot *jumps;
-    uint64_t jump_key;  /* of valid jump slots: names mode and fetch translations */
-    uint32_t jump_hash; /* goes into their index */
+    struct jump_slot *jumps;   /* of the present privilege */
+    uint64_t jump_tag;         /* names mode and fetch translations; never 0 */
     uint64_t saved_rbx;
 
     /* of translated code alone (t1.h) */
@@ -220,6 +220,8 @@ struct cpu {
     const struct cpu_host *host;
     struct check *check; /* NULL: both tiers are not compared (check.h) */
     struct jump_key jump_keys[JUMP_KEY_SETS][JUMP_KEY_WAYS];
+    uint64_t jump_tags; /* names given out since all slots were empty */
+    uint64_t jump_seed;
     struct thunk_arena *thunks;
     void *signal_stack;
     bool thunks_full;

@@ -130,7 +130,8 @@ typedef uint32_t __attribute__((aligned(1), may_alias)) rel32;
 void patch_rel32(uint8_t *at, int64_t run, uint64_t target)
 {
     uint32_t v = (uint32_t)(target - ((uint64_t)at + (uint64_t)run + 4));
-    *(rel32 *)at = v;
+    if (*(rel32 *)at != v) /* the processor fetches anew what it has, wherever code is written */
+        *(rel32 *)at = v;
 }
 
 /* ---- the guest's instruction ---- */

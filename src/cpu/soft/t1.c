@@ -97,6 +97,20 @@ static void put_question(struct emit *e, struct cpu *c, enum t1_stub stub, uint6
     put_return(e, T1_EXIT_DONE);
 }
 
+/* Requests are there; on when one of them is to be met now, else back. */
+static void put_is_wanted(struct emit *e, const struct cpu *c)
+{
+    struct host_mem requests = cpu_mem(c, offsetof(struct cpu, requests));
+    struct host_mem mask = cpu_mem(c, offsetof(struct cpu, poll_mask));
+    struct host_mem back = {H_R15, H_NONE, 0, offsetof(struct t1_code, entries[T1_ENTRY_ENV])};
+
+    put_op_mem(e, 0x8b, false, H_R14, &requests);
+    put_op_mem(e, 0x85, false, H_R14, &mask); /* test */
+    uint8_t *wanted = put_jcc(e, CC_NE, 0);
+    put_op_mem(e, 0xff, false, 4, &back); /* jmp */
+    patch_rel32(wanted, e->run, emit_run(e));
+}
+
 static void put_fpu(struct emit *e, const struct cpu *c)
 {
     struct host_mem live = cpu_mem(c, offsetof(struct cpu, fpu_live));
@@ -142,15 +156,10 @@ static void make_stubs(struct cpu *c)
         case T1_STUB_LINK:
             put_question(&e, c, T1_STUB_LINK, (uint64_t)t1_follow_link);
             break;
-        case T1_STUB_FAR_STALE:
-            PUT(&e, 0x4d, 0x8b, 0x37); /* mov r14, [r15]; and on into the next stub */
-            put_align(&e, 0x90);
-            break;
         case T1_STUB_FAR:
             put_question(&e, c, T1_STUB_FAR, (uint64_t)t1_follow_far);
             break;
-        case T1_STUB_LOOP:             /* the slot is in r15 */
-            PUT(&e, 0x4d, 0x8b, 0x37); /* mov r14, [r15] */
+        case T1_STUB_LOOP:
             put_question(&e, c, T1_STUB_LOOP, (uint64_t)t1_follow_slot);
             break;
         case T1_STUB_JUMP:
@@ -160,6 +169,7 @@ static void make_stubs(struct cpu *c)
             put_exit_stub(&e, c, T1_STUB_SIDE, T1_EXIT_SIDE);
             break;
         case T1_STUB_POLL:
+            put_is_wanted(&e, c);
             put_exit_stub(&e, c, T1_STUB_POLL, T1_EXIT_POLL);
             break;
         case T1_STUB_MISS:
@@ -233,6 +243,7 @@ void t1_reset(struct cpu *c)
     t->data_used = 0;
     t->code_count = 0;
     t->full = false;
+    t->fars = NULL;
     t1_no_link(c);
 }
 
@@ -263,9 +274,15 @@ void t1_no_link(struct cpu *c)
 
 static void aim_far(struct cpu *c, struct t1_far *far, const struct block *b)
 {
-    far->lin = c->rip;
-    far->key = c->jump_key;
+    far->tag = c->rip ^ c->jump_tag;
+    far->page = c->rip & ~PAGE_MASK;
     patch_rel32(far->patch, c->t1->rx - c->t1->rw, b->code->entries[T1_ENTRY_JUMP]);
+}
+
+void t1_forget_fars(struct cpu *c)
+{
+    for (struct t1_far *far = c->t1->fars; far; far = far->next)
+        far->tag = 0;
 }
 
 void t1_link(struct cpu *c, struct block *b)
@@ -438,8 +455,10 @@ uint64_t t1_follow_link(struct cpu *c, struct t1_link *link)
     return next_code(c);
 }
 
-uint64_t t1_follow_jump(struct cpu *c, const struct t1_access *a, uint64_t lin)
+uint64_t t1_follow_jump(struct cpu *c, const struct t1_access *a, uint64_t tag)
 {
+    uint64_t lin = tag ^ c->jump_tag;
+
     c->stats[STAT_JUMP]++;
     if (is_code64(c) && !is_canonical48(lin)) {
         /* The jump itself faults: T0 does it again, from the stack pointer it began with. */
@@ -451,17 +470,17 @@ uint64_t t1_follow_jump(struct cpu *c, const struct t1_access *a, uint64_t lin)
     return next_code(c);
 }
 
-uint64_t t1_follow_far(struct cpu *c, struct t1_far *far, uint64_t lin)
+uint64_t t1_follow_far(struct cpu *c, struct t1_far *far, uint64_t tag)
 {
     c->t1->pending_far = far;
-    return t1_follow_jump(c, &far->jump, lin);
+    return t1_follow_jump(c, &far->jump, tag);
 }
 
-uint64_t t1_follow_slot(struct cpu *c, struct jump_slot *slot, uint64_t lin)
+uint64_t t1_follow_slot(struct cpu *c, struct jump_slot *slot, uint64_t tag)
 {
     c->stats[STAT_STALE]++;
-    slot->key = 0;
-    c->rip = lin;
+    slot->tag = 0;
+    c->rip = tag ^ c->jump_tag;
     return next_code(c);
 }
 

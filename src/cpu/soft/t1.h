@@ -28,7 +28,7 @@ enum t1_entry {
     T1_ENTRY_ENV,   /* flags in cpu->aflags */
     T1_POLL_FLAGS,  /* the same, looking at cpu->requests first: from a jump backwards */
     T1_POLL_ENV,
-    T1_ENTRY_JUMP, /* from a jump slot, which is in r15: sets cpu->page, polls */
+    T1_ENTRY_JUMP, /* from a jump slot or struct t1_far in r15: sets cpu->page, polls */
     T1_ENTRIES,
 };
 
@@ -55,12 +55,17 @@ struct t1_access {
     int32_t undo;   /* a jump: what RSP has moved by */
 };
 
-/* A jump to another page: good for one linear address, as a jump slot is, whose head it has. */
+/* A jump to another page: good for one linear address, as a jump slot is, whose fields it has. */
 struct t1_far {
-    uint64_t lin, key;
+    uint64_t tag;
     uint8_t *patch; /* displacement of the jump, writable */
+    uint64_t page;
+    struct t1_far *next; /* of all there are */
     struct t1_access jump;
 };
+_Static_assert(offsetof(struct t1_far, tag) == offsetof(struct jump_slot, tag) &&
+                   offsetof(struct t1_far, page) == offsetof(struct jump_slot, page),
+               "code that is jumped to looks into either");
 
 /* An instruction that T0 does in the middle of a block. */
 struct t1_call {
@@ -89,13 +94,12 @@ enum t1_stub {
     T1_STUB_ENTER,     /* unsigned (struct cpu *, uint64_t run_address) */
     T1_STUB_LINK_SAVE, /* the flags are in EFLAGS; as T1_STUB_LINK else */
     T1_STUB_LINK,      /* r15: struct t1_link */
-    T1_STUB_JUMP,      /* r14: linear address, r15: struct t1_access */
-    T1_STUB_FAR_STALE, /* r15: struct t1_far whose address it was */
-    T1_STUB_FAR,       /* r14: linear address, r15: struct t1_far */
-    T1_STUB_LOOP,      /* where slots of blocks without code lead; r15: the slot */
+    T1_STUB_JUMP,      /* r14: tag, r15: struct t1_access */
+    T1_STUB_FAR,       /* r14: tag, r15: struct t1_far */
+    T1_STUB_LOOP,      /* where slots of blocks without code lead; r14: tag, r15: the slot */
     T1_STUB_SIDE_SAVE, /* the same for T1_STUB_SIDE */
     T1_STUB_SIDE,      /* r15: struct t1_access */
-    T1_STUB_POLL,
+    T1_STUB_POLL,  /* r15: struct t1_code; back to it when nothing that is wanted was requested */
     T1_STUB_MISS,  /* r14: linear address, r15: struct t1_access */
     T1_STUB_CALL,  /* r15: struct t1_call */
     T1_STUB_FPU,   /* make the vector state live; back to r15 */
@@ -117,7 +121,7 @@ struct t1 {
     uint64_t stubs[T1_STUBS]; /* run addresses */
     uint64_t tails[T1_STUBS]; /* where the guest's registers are saved; 0: nowhere */
     struct t1_access fault;   /* the instruction that the host's processor refused */
-    struct t1_far *pending_far;
+    struct t1_far *fars, *pending_far;
     struct t1_link *pending; /* the jump that was left by, to be linked when its target is known */
 };
 
@@ -151,12 +155,14 @@ uint64_t t1_call(struct cpu *c, const struct t1_call *call);
 /*
  * For code: a jump that is not aimed at its target; one by a slot whose block has no code now, or
  * a struct t1_far, which begins as a slot does; one to a linear address that no slot has. Where to
- * go on, or 0 to leave.
+ * go on, or 0 to leave. tag: of the address, as a slot would have it.
  */
 uint64_t t1_follow_link(struct cpu *c, struct t1_link *link);
-uint64_t t1_follow_slot(struct cpu *c, struct jump_slot *slot, uint64_t lin);
-uint64_t t1_follow_far(struct cpu *c, struct t1_far *far, uint64_t lin);
-uint64_t t1_follow_jump(struct cpu *c, const struct t1_access *jump, uint64_t lin);
+uint64_t t1_follow_slot(struct cpu *c, struct jump_slot *slot, uint64_t tag);
+uint64_t t1_follow_far(struct cpu *c, struct t1_far *far, uint64_t tag);
+uint64_t t1_follow_jump(struct cpu *c, const struct t1_access *jump, uint64_t tag);
+/* Names of jump slots begin anew: no struct t1_far is good. */
+void t1_forget_fars(struct cpu *c);
 /* Where a jump slot of a block leads. */
 uint64_t t1_slot_code(const struct cpu *c, const struct block *b);
 /* It does not lead anywhere known: something came between. */

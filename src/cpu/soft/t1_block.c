@@ -17,6 +17,14 @@ void *t1_record(struct t1_ctx *x, unsigned bytes)
     return t->data + at; /* t1_has_room() has made sure of more than a block can need */
 }
 
+/* What was made since so many bytes were used. */
+static void drop_records(struct t1 *t, uint32_t data_used)
+{
+    t->data_used = data_used;
+    while (t->fars && (uint8_t *)t->fars >= t->data + data_used)
+        t->fars = t->fars->next;
+}
+
 struct t1_access *t1_access_record(struct t1_ctx *x)
 {
     struct t1_access *a = t1_record(x, sizeof(*a));
@@ -109,9 +117,9 @@ static void find_live_flags(struct t1_ctx *x)
 
 static void put_poll(struct t1_ctx *x)
 {
-    struct host_mem requests = CPU_FIELD(x, requests), mask = CPU_FIELD(x, poll_mask);
-    put_op_mem(&x->e, 0x8b, false, H_R14, &requests);
-    put_op_mem(&x->e, 0x23, false, H_R14, &mask);
+    struct host_mem requests = CPU_FIELD(x, requests);
+    put_op_mem(&x->e, 0x83, false, 7, &requests); /* cmp dword, 0 */
+    put8(&x->e, 0);
     struct t1_cold *cold = t1_add_cold(x, COLD_POLL, put_jcc(&x->e, CC_NE, 0));
     if (cold)
         cold->record = x->code;
@@ -149,8 +157,8 @@ static void put_entries(struct t1_ctx *x)
         body = put_jmp(e, 0);
     }
     entries[T1_ENTRY_JUMP] = emit_run(e);
-    put_op_mem(e, 0x8b, true, H_R14, &(struct host_mem){H_R15, H_NONE, 0, 0});
-    put_lea(e, true, H_R14, &(struct host_mem){H_R14, H_NONE, 0, -(int32_t)x->page_offset});
+    put_op_mem(e, 0x8b, true, H_R14,
+               &(struct host_mem){H_R15, H_NONE, 0, offsetof(struct jump_slot, page)});
     put_op_mem(e, 0x89, true, H_R14, &page);
     if (x->live[0]) {
         over = put_jmp(e, 0);
@@ -286,7 +294,7 @@ static void begin(struct t1_ctx *x, uint32_t data_used)
 {
     struct t1 *t = x->t;
 
-    t->data_used = data_used;
+    drop_records(t, data_used);
     x->cold_count = 0;
     x->overflow = x->ended = x->fpu_known = false;
     x->share_base = X86_NO_REG;
@@ -351,7 +359,7 @@ bool t1_translate(struct cpu *c, struct block *b)
         put_block(x);
     }
     if (x->overflow || x->e.overflow) {
-        t->data_used = data_used;
+        drop_records(t, data_used);
         return false;
     }
     x->code->end = emit_run(&x->e);

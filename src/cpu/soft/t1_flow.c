@@ -4,7 +4,7 @@
  *
  * A jump within the page becomes a direct jump as soon as its target is translated: the page is
  * the one that runs, whatever its address. Any other jump looks its linear target up in the jump
- * slots, whose keys stand for mode and translations.
+ * slots, whose tags stand for mode and translations too (block.h).
  */
 #include "cpu/soft/t1.h"
 
@@ -104,29 +104,21 @@ static void put_page_address(struct t1_ctx *x, int64_t offset)
 static void put_lookup(struct t1_ctx *x, int32_t undo)
 {
     struct emit *e = &x->e;
-    struct host_mem jumps = CPU_FIELD(x, jumps), key = CPU_FIELD(x, jump_key);
-    struct host_mem hash = CPU_FIELD(x, jump_hash);
+    struct host_mem jumps = CPU_FIELD(x, jumps), tag = CPU_FIELD(x, jump_tag);
     struct host_mem slot = {H_R15, H_NONE, 0, 0};
     struct t1_access *a = t1_access_record(x);
 
     a->undo = undo;
+    put_op_mem(e, 0x33, true, H_R14, &tag);
     put_op_reg(e, 0x8b, false, H_R15, H_R14);
-    put_op_mem(e, 0x33, false, H_R15, &hash);
     PUT(e, 0x41, 0xc1, 0xe7, SLOT_SHIFT, 0x41, 0x81, 0xe7); /* shl r15d; and r15d */
     put_le(e, (JUMP_SLOTS - 1) << SLOT_SHIFT, 4);
     put_op_mem(e, 0x03, true, H_R15, &jumps);
     put_op_mem(e, 0x3b, true, H_R14, &slot);
     uint8_t *other = put_jcc(e, CC_NE, 0);
-    put_op_mem(e, 0x8b, true, H_R14, &key);
-    slot.disp = offsetof(struct jump_slot, key);
-    put_op_mem(e, 0x3b, true, H_R14, &slot);
-    uint8_t *stale = put_jcc(e, CC_NE, 0);
     slot.disp = offsetof(struct jump_slot, code);
     put_op_mem(e, 0xff, false, 4, &slot);
 
-    patch_rel32(stale, e->run, emit_run(e));
-    slot.disp = offsetof(struct jump_slot, lin);
-    put_op_mem(e, 0x8b, true, H_R14, &slot);
     patch_rel32(other, e->run, emit_run(e));
     put_lea_near(e, H_R15, (uint64_t)a);
     put_jmp(e, x->t->stubs[T1_STUB_JUMP]);
@@ -136,19 +128,18 @@ static void put_lookup(struct t1_ctx *x, int32_t undo)
 static void put_far(struct t1_ctx *x, int64_t target)
 {
     struct emit *e = &x->e;
-    struct host_mem key = CPU_FIELD(x, jump_key), cell = {H_R15, H_NONE, 0, 0};
+    struct host_mem tag = CPU_FIELD(x, jump_tag), cell = {H_R15, H_NONE, 0, 0};
     struct t1_far *far = t1_record(x, sizeof(*far));
 
     put_page_address(x, target);
+    put_op_mem(e, 0x33, true, H_R14, &tag);
     put_lea_near(e, H_R15, (uint64_t)far);
     put_op_mem(e, 0x3b, true, H_R14, &cell);
     put_jcc(e, CC_NE, x->t->stubs[T1_STUB_FAR]);
-    put_op_mem(e, 0x8b, true, H_R14, &key);
-    cell.disp = offsetof(struct t1_far, key);
-    put_op_mem(e, 0x3b, true, H_R14, &cell);
-    put_jcc(e, CC_NE, x->t->stubs[T1_STUB_FAR_STALE]);
-    *far =
-        (struct t1_far){.patch = put_jmp(e, 0), .jump = {.code = x->code, .index = (uint16_t)x->i}};
+    *far = (struct t1_far){.patch = put_jmp(e, 0),
+                           .next = x->t->fars,
+                           .jump = {.code = x->code, .index = (uint16_t)x->i}};
+    x->t->fars = far;
 }
 
 void t1_put_exit(struct t1_ctx *x, int64_t target)
