@@ -432,10 +432,13 @@ class Qemu(Machine):
                       "ide": f"ide-hd,bus=ide.{number // 2},unit={number % 2}"}[bus]
             argv += ["-drive", f"if=none,id=d{number},format={form},file={path}",
                      "-device", f"{device},drive=d{number}"]
-        if config.cdrom:
-            argv += ["-drive", f"if=none,id=cd,media=cdrom,format=raw,file={config.cdrom}",
-                     "-device", "ide-cd,drive=cd,bus=" +
-                     ("sata.5" if config.cdrom_bus == "sata" else "ide.1")]
+        # What every machine of Yado has: a guest's drivers wait for its drive even when it is empty.
+        medium = f",format=raw,file={config.cdrom}" if config.cdrom else ""
+        place = "sata.5" if config.cdrom_bus == "sata" else "ide.1"
+        argv += ["-drive", f"if=none,id=cd,media=cdrom{medium}",
+                 "-device", f"ide-cd,drive=cd,bus={place}",
+                 "-device", "virtio-rng-pci", "-device", "virtio-balloon-pci",
+                 "-device", "virtio-serial-pci"]
         if config.floppy:
             argv += ["-drive", f"if=floppy,format=raw,file={config.floppy}"]
         if config.boot:
