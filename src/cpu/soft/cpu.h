@@ -126,6 +126,7 @@ enum cpu_stat {
     STAT_TRANSLATED, /* blocks */
     STAT_TRANSLATED_INSNS,
     STAT_CODE_BYTES, /* made of them */
+    STAT_COLD_BYTES, /* and of what is rarely run */
     STAT_REFILLS,    /* of TLB entries by translated code itself */
     STAT_MISSES,     /* accesses of translated code that the TLB did not have */
     STAT_MISSES_T0,  /* and that T0 had to do */

@@ -18,6 +18,7 @@ static const struct {
 } switches[] = {
     {"check", offsetof(struct soft_options, check)},
     {"perf-map", offsetof(struct soft_options, perf_map)},
+    {"no-fall", offsetof(struct soft_options, no_fall)},
     {"no-loop", offsetof(struct soft_options, no_loop)},
     {"no-link", offsetof(struct soft_options, no_link)},
     {"no-refill", offsetof(struct soft_options, no_refill)},

@@ -21,6 +21,7 @@ static const char *const names[CPU_STATS] = {
     [STAT_TRANSLATED] = "blocks translated",
     [STAT_TRANSLATED_INSNS] = "instructions translated",
     [STAT_CODE_BYTES] = "bytes of code made of them",
+    [STAT_COLD_BYTES] = "  and of what is rarely run",
     [STAT_REFILLS] = "soft TLB entries filled anew",
     [STAT_MISSES] = "soft TLB misses of translated code",
     [STAT_MISSES_T0] = "  of them not plain memory, or faults",

@@ -13,7 +13,8 @@
 
 #define CODE_BYTES_MEAN 160 /* room is made for so many codes; kernels have longer ones */
 #define CROSSINGS_MAX 16
-#define BLOCK_ROOM KIB(64) /* more than any one block needs, of either */
+#define BLOCK_ROOM KIB(60) /* more than any one block needs, of each */
+#define HOT_EIGHTHS 5      /* of the arena */
 #define POPULATE_BYTES KIB(512)
 
 /* ---- stubs ---- */
@@ -190,7 +191,7 @@ static void make_stubs(struct cpu *c)
             break;
         }
     }
-    t->stubs_end = t->used = (uint32_t)align_up((uint64_t)(e.at - t->rw), 64);
+    t->stubs_end = (uint32_t)align_up((uint64_t)(e.at - t->rw), 64);
 }
 
 /* ---- the arena ---- */
@@ -219,6 +220,11 @@ int t1_new(struct cpu *c)
     t->data = t->rx + t->room;
     (void)madvise(t->data, t->room, MADV_HUGEPAGE);
     make_stubs(c);
+    t->hot.begin = t->stubs_end;
+    t->hot.end = t->cold.begin = (uint32_t)(t->room / 8 * HOT_EIGHTHS);
+    t->cold.end = (uint32_t)t->room;
+    t->cold.populated = t->cold.begin;
+    t1_reset(c);
     return 0;
 }
 
@@ -239,7 +245,9 @@ void t1_free(struct cpu *c)
 void t1_reset(struct cpu *c)
 {
     struct t1 *t = c->t1;
-    t->used = t->stubs_end;
+    t->hot.used = t->hot.begin;
+    t->cold.used = t->cold.begin;
+    t->hot_last = NULL;
     t->data_used = 0;
     t->code_count = 0;
     t->full = false;
@@ -248,20 +256,38 @@ void t1_reset(struct cpu *c)
 }
 
 /* Pages in larger numbers than one a fault. A kernel before 5.14 has no such advice: it faults. */
-static void populate(struct t1 *t)
+static void populate(const struct t1 *t, struct t1_area *area)
 {
-    (void)madvise(t->rw + t->populated, POPULATE_BYTES, MADV_POPULATE_WRITE);
-    (void)madvise(t->rx + t->populated, POPULATE_BYTES, MADV_POPULATE_READ);
-    t->populated += POPULATE_BYTES;
+    (void)madvise(t->rw + area->populated, POPULATE_BYTES, MADV_POPULATE_WRITE);
+    (void)madvise(t->rx + area->populated, POPULATE_BYTES, MADV_POPULATE_READ);
+    area->populated += POPULATE_BYTES;
+}
+
+static bool area_has_room(const struct t1 *t, struct t1_area *area)
+{
+    if (area->used + BLOCK_ROOM > area->end)
+        return false;
+    if (area->used + BLOCK_ROOM > area->populated)
+        populate(t, area);
+    return true;
 }
 
 bool t1_has_room(struct t1 *t)
 {
-    t->full |= t->used + BLOCK_ROOM > t->room || t->data_used + BLOCK_ROOM > t->room ||
-               t->code_count == t->codes_max;
-    if (!t->full && t->used + BLOCK_ROOM > t->populated)
-        populate(t);
+    t->full |= !area_has_room(t, &t->hot) || !area_has_room(t, &t->cold) ||
+               t->data_used + BLOCK_ROOM > t->room || t->code_count == t->codes_max;
     return !t->full;
+}
+
+struct emit t1_emit(const struct t1 *t, const struct t1_area *area)
+{
+    uint8_t *at = t->rw + area->used;
+    return (struct emit){.at = at, .end = at + BLOCK_ROOM, .run = t->rx - t->rw};
+}
+
+void t1_emitted(const struct t1 *t, struct t1_area *area, const struct emit *e)
+{
+    area->used = (uint32_t)align_up((uint64_t)(e->at - t->rw), 16);
 }
 
 /* ---- links ---- */
@@ -285,6 +311,28 @@ void t1_forget_fars(struct cpu *c)
         far->tag = 0;
 }
 
+/* Does the jump, which is of this page, lead to the block? */
+static bool leads_to(const struct t1_link *link, const struct block *b)
+{
+    const struct block *from = link->from->block;
+    return from->mode == b->mode &&
+           b->ram_offset == (from->ram_offset & ~PAGE_MASK) + (uint64_t)link->target;
+}
+
+struct t1_link *t1_falls_into(struct cpu *c, const struct block *b)
+{
+    const struct soft_options *o = &c->soft->options;
+    const struct t1 *t = c->t1;
+    struct t1_link *link = t->pending;
+
+    if (!link || o->no_link || o->no_fall || c->check || link->patch + 4 != t->hot_last ||
+        link->entry == T1_POLL_FLAGS || b->ram_offset2 != NO_RAM || !leads_to(link, b))
+        return NULL;
+    /* What it is behind may have to begin with a jump one day (t1_forget). */
+    uint64_t before = (uint64_t)(t->hot_last + (t->rx - t->rw)) - JMP_BYTES - link->from->begin;
+    return before >= JMP_BYTES ? link : NULL;
+}
+
 void t1_link(struct cpu *c, struct block *b)
 {
     struct t1_link *link = c->t1->pending;
@@ -292,11 +340,7 @@ void t1_link(struct cpu *c, struct block *b)
     t1_no_link(c);
     if (far && b->code && !b->dead && !c->soft->options.no_link)
         aim_far(c, far, b);
-    if (!link || !b->code || b->dead || c->soft->options.no_link)
-        return;
-    const struct block *from = link->from->block;
-    if (from->mode != b->mode ||
-        b->ram_offset != (from->ram_offset & ~PAGE_MASK) + (uint64_t)link->target)
+    if (!link || !b->code || b->dead || c->soft->options.no_link || !leads_to(link, b))
         return;
     if (b->ram_offset2 != NO_RAM) {
         /* Where it goes on is for the jump slots to know. */
@@ -310,6 +354,13 @@ void t1_link(struct cpu *c, struct block *b)
     b->code->links_in = link;
 }
 
+static void put_jmp_at(const struct t1 *t, uint64_t at, uint64_t target)
+{
+    struct emit e = {.at = (uint8_t *)(at - (uint64_t)(t->rx - t->rw)), .run = t->rx - t->rw};
+    e.end = e.at + JMP_BYTES;
+    put_jmp(&e, target);
+}
+
 void t1_forget(struct cpu *c, struct block *b)
 {
     if (!b->code)
@@ -318,11 +369,11 @@ void t1_forget(struct cpu *c, struct block *b)
         patch_rel32(l->patch, c->t1->rx - c->t1->rw, l->stub);
     b->code->links_in = NULL;
     /* Slots still lead here, each with itself in r15. */
-    struct emit e = {
-        .at = (uint8_t *)(b->code->entries[T1_ENTRY_JUMP] - (uint64_t)(c->t1->rx - c->t1->rw)),
-        .run = c->t1->rx - c->t1->rw};
-    e.end = e.at + 5;
-    put_jmp(&e, c->t1->stubs[T1_STUB_LOOP]);
+    put_jmp_at(c->t1, b->code->entries[T1_ENTRY_JUMP], c->t1->stubs[T1_STUB_LOOP]);
+    /* So does the jump before it, which becomes one again. */
+    if (b->code->fall)
+        put_jmp_at(c->t1, b->code->begin, b->code->fall->stub);
+    b->code->fall = NULL;
 }
 
 uint64_t t1_slot_code(const struct cpu *c, const struct block *b)

@@ -79,7 +79,9 @@ struct t1_code {
     struct block *block;
     uint64_t entries[T1_ENTRIES]; /* run addresses */
     uint64_t begin, end;          /* run addresses of its code */
+    uint64_t cold, cold_end;      /* and of what of it is rarely run */
     const struct t1_link *link;   /* it is no block's, but this jump's way through its slot */
+    struct t1_link *fall;         /* a jump whose place `begin` has taken: it falls through */
     struct t1_link *links_in;
     /*
      * For each instruction where its code begins, from `begin`; top bit: the flags are in EFLAGS
@@ -107,16 +109,24 @@ enum t1_stub {
     T1_STUBS,
 };
 
+/* A part of the code arena that fills from its start: offsets in the arena. */
+struct t1_area {
+    uint32_t begin, used, end;
+    uint32_t populated; /* up to here both mappings have their pages */
+};
+
 struct t1 {
     uint8_t *rw, *rx; /* the two mappings of the code arena */
     uint64_t room;    /* bytes of the arena, and as many again for data */
-    uint32_t used, stubs_end;
-    uint32_t populated; /* bytes of both mappings that have their pages */
+    /* What is run, and what is rarely run: apart, so that caches hold more of the former. */
+    struct t1_area hot, cold;
+    const uint8_t *hot_last; /* behind the last block's code in `hot`; writable, NULL: another's */
+    uint32_t stubs_end;
     bool full;
     /* Behind rx, so that code can name it by distance. */
     uint8_t *data; /* links, accesses, struct t1_code: writable, never run */
     uint32_t data_used;
-    struct t1_code **codes; /* by address */
+    struct t1_code **codes; /* by address of what is in `hot` */
     uint32_t code_count, codes_max;
     uint64_t stubs[T1_STUBS]; /* run addresses */
     uint64_t tails[T1_STUBS]; /* where the guest's registers are saved; 0: nowhere */
@@ -175,6 +185,8 @@ bool t1_signal(struct cpu *c, int number, void *context);
 
 /* ---- between the files of the translator ---- */
 
+#define JMP_BYTES 5
+
 enum t1_flags {
     F_HOST, /* in EFLAGS */
     F_ENV,  /* in cpu->aflags; EFLAGS holds anything */
@@ -227,8 +239,12 @@ struct t1_ctx {
     struct t1 *t;
     struct block *b;
     struct t1_code *code;
-    struct emit e;
-    unsigned count, i; /* instructions; the present one */
+    struct emit e, cold_e;
+    enum t1_entry top;         /* the entry that comes first in hot code */
+    struct t1_link *fall;      /* the jump that falls into it, or NULL */
+    uint64_t body;             /* run address of the first instruction */
+    enum t1_flags first_flags; /* as it wants them */
+    unsigned count, i;         /* instructions; the present one */
     unsigned page_offset;
     bool code64;
     enum t1_flags flags;
@@ -326,6 +342,14 @@ bool t1_stack_size(const struct t1_ctx *x, const struct x86_insn *in);
 /* Push r14, size bytes. */
 bool t1_push_scratch(struct t1_ctx *x, unsigned size);
 bool t1_has_room(struct t1 *t);
+/* A cursor at the end of an area, in which there is room for a block; and what it has written. */
+struct emit t1_emit(const struct t1 *t, const struct t1_area *area);
+void t1_emitted(const struct t1 *t, struct t1_area *area, const struct emit *e);
+/*
+ * The jump that the block is translated for, when that is the last thing that was written: the
+ * block can begin in its place. NULL: there is none.
+ */
+struct t1_link *t1_falls_into(struct cpu *c, const struct block *b);
 /*
  * The head of T1_STUB_MISS: an entry that only another page had taken is filled from what the
  * table knows, and the access tried again; else on, with r14 and r15 as they came.

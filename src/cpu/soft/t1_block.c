@@ -143,43 +143,91 @@ static bool reads_flags_first(const struct t1_ctx *x)
     return false;
 }
 
+/* cpu->page from the jump slot or struct t1_far in r15. */
+static void put_page(struct t1_ctx *x)
+{
+    struct host_mem page = CPU_FIELD(x, page);
+
+    put_op_mem(&x->e, 0x8b, true, H_R14,
+               &(struct host_mem){H_R15, H_NONE, 0, offsetof(struct jump_slot, page)});
+    put_op_mem(&x->e, 0x89, true, H_R14, &page);
+}
+
+/*
+ * The block begins with the entry it is translated for, which runs on into its first instruction;
+ * T1_ENTRY_JUMP, T1_POLL_ENV and T1_ENTRY_ENV run on into each other. What is left of them is with
+ * what is rarely run: put_other_entries().
+ */
 static void put_entries(struct t1_ctx *x)
 {
     struct emit *e = &x->e;
-    struct host_mem page = CPU_FIELD(x, page);
     uint64_t *entries = x->code->entries;
-    uint8_t *over = NULL, *body = NULL;
-    bool in_env = x->live[0] && !reads_flags_first(x);
+    bool live = x->live[0], in_env = live && !reads_flags_first(x);
 
-    if (in_env) {
+    zero_bytes(entries, sizeof(x->code->entries));
+    switch (x->top) {
+    case T1_ENTRY_JUMP:
+        entries[T1_ENTRY_JUMP] = emit_run(e);
+        put_page(x);
+        /* fall through */
+    case T1_POLL_ENV:
+        entries[T1_POLL_ENV] = emit_run(e);
+        put_poll(x);
+        /* fall through */
+    case T1_ENTRY_ENV:
+        entries[T1_ENTRY_ENV] = emit_run(e);
+        if (live && !in_env)
+            t1_put_restore(x);
+        break;
+    default:
         entries[T1_ENTRY_FLAGS] = emit_run(e);
-        t1_put_save(&x->e, x->c);
-        body = put_jmp(e, 0);
+        if (in_env)
+            t1_put_save(e, x->c);
+        break;
     }
-    entries[T1_ENTRY_JUMP] = emit_run(e);
-    put_op_mem(e, 0x8b, true, H_R14,
-               &(struct host_mem){H_R15, H_NONE, 0, offsetof(struct jump_slot, page)});
-    put_op_mem(e, 0x89, true, H_R14, &page);
-    if (x->live[0]) {
-        over = put_jmp(e, 0);
-        entries[T1_POLL_FLAGS] = emit_run(e);
-        t1_put_save(&x->e, x->c);
-        patch_rel32(over, e->run, emit_run(e));
+    x->body = emit_run(e);
+    x->flags = in_env ? F_ENV : live ? F_HOST : F_DEAD;
+    x->first_flags = x->flags;
+}
+
+static void put_other_entries(struct t1_ctx *x)
+{
+    struct emit *e = &x->e;
+    uint64_t *entries = x->code->entries;
+    bool in_env = x->first_flags == F_ENV, restores = x->first_flags == F_HOST;
+
+    if (!entries[T1_ENTRY_JUMP]) {
+        entries[T1_ENTRY_JUMP] = emit_run(e);
+        put_page(x);
+        if (entries[T1_POLL_ENV]) {
+            put_jmp(e, entries[T1_POLL_ENV]);
+        } else {
+            entries[T1_POLL_ENV] = emit_run(e);
+            put_poll(x);
+            if (restores && !entries[T1_ENTRY_ENV]) {
+                entries[T1_ENTRY_ENV] = emit_run(e);
+                t1_put_restore(x);
+                put_jmp(e, x->body);
+            } else {
+                put_jmp(e, entries[T1_ENTRY_ENV] ? entries[T1_ENTRY_ENV] : x->body);
+            }
+        }
     }
-    entries[T1_POLL_ENV] = emit_run(e);
-    put_poll(x);
-    entries[T1_ENTRY_ENV] = emit_run(e);
-    if (in_env) {
-        patch_rel32(body, e->run, emit_run(e));
-        x->flags = F_ENV;
+    if (!entries[T1_ENTRY_ENV])
+        entries[T1_ENTRY_ENV] = x->body;
+    if (!entries[T1_ENTRY_FLAGS] && in_env) {
+        entries[T1_ENTRY_FLAGS] = emit_run(e);
+        t1_put_save(e, x->c);
+        put_jmp(e, x->body);
+    } else if (!entries[T1_ENTRY_FLAGS]) {
+        entries[T1_ENTRY_FLAGS] = x->body;
+    }
+    entries[T1_POLL_FLAGS] = entries[T1_POLL_ENV];
+    if (!x->live[0])
         return;
-    }
-    if (x->live[0])
-        t1_put_restore(x);
-    else
-        entries[T1_POLL_FLAGS] = entries[T1_POLL_ENV];
-    entries[T1_ENTRY_FLAGS] = emit_run(e);
-    x->flags = x->live[0] ? F_HOST : F_DEAD;
+    entries[T1_POLL_FLAGS] = emit_run(e);
+    t1_put_save(e, x->c);
+    put_jmp(e, entries[T1_POLL_ENV]);
 }
 
 /* ---- what is rarely run ---- */
@@ -278,16 +326,21 @@ static bool decode(struct t1_ctx *x)
 static void tell(const struct t1_ctx *x)
 {
     const struct soft_engine *soft = x->c->soft;
-    uint64_t rip = x->c->rip, code_bytes = x->code->end - x->code->begin;
+    const struct t1_code *code = x->code;
+    uint64_t rip = x->c->rip;
     uint64_t lin = x->code64 ? rip : (uint32_t)(rip + x->c->seg[X86_CS].base);
     uint8_t buf[16];
 
-    if (soft->map_fd >= 0)
-        t1_log_map(soft->map_fd, x->code->begin, code_bytes, rip, x->b->mode & MODE_USER);
+    if (soft->map_fd >= 0) {
+        t1_log_map(soft->map_fd, code->begin, code->end - code->begin, rip, x->b->mode & MODE_USER);
+        t1_log_map(soft->map_fd, code->cold, code->cold_end - code->cold, rip,
+                   x->b->mode & MODE_USER);
+    }
     if (!soft->options.dump || soft->options.dump_lin != lin)
         return;
     t1_log_code("guest", block_bytes(x->c, x->b, buf), x->b->len, rip, x->code64 ? 64 : 32);
-    t1_log_code("host ", (const uint8_t *)x->code->begin, code_bytes, x->code->begin, 64);
+    t1_log_code("host ", (const uint8_t *)code->begin, code->end - code->begin, code->begin, 64);
+    t1_log_code("cold ", (const uint8_t *)code->cold, code->cold_end - code->cold, code->cold, 64);
 }
 
 static void begin(struct t1_ctx *x, uint32_t data_used)
@@ -299,10 +352,14 @@ static void begin(struct t1_ctx *x, uint32_t data_used)
     x->overflow = x->ended = x->fpu_known = false;
     x->share_base = X86_NO_REG;
     x->flags = F_HOST;
-    x->e = (struct emit){
-        .at = t->rw + t->used, .end = t->rw + t->used + KIB(60), .run = t->rx - t->rw};
+    x->e = t1_emit(t, &t->hot);
+    x->top = T1_ENTRY_JUMP;
+    if (x->fall) {
+        x->e.at = x->fall->patch + 4 - JMP_BYTES;
+        x->top = x->fall->entry;
+    }
     x->code = t1_record(x, (unsigned)(sizeof(struct t1_code) + x->count * sizeof(uint32_t)));
-    *x->code = (struct t1_code){.block = x->b, .begin = emit_run(&x->e)};
+    *x->code = (struct t1_code){.block = x->b, .begin = emit_run(&x->e), .fall = x->fall};
 }
 
 /* False: it was to be a loop, but T0 is needed in the middle. */
@@ -327,9 +384,27 @@ static bool put_block(struct t1_ctx *x)
         x->i = x->count - 1;
         t1_put_exit(x, x->page_offset + x->b->len);
     }
+    x->code->end = emit_run(&x->e);
+    struct emit hot = x->e;
+    x->e = t1_emit(x->t, &x->t->cold);
+    x->code->cold = emit_run(&x->e);
+    put_other_entries(x);
     for (unsigned i = 0; i < x->cold_count; i++)
         put_cold(x, &x->cold[i]);
+    x->code->cold_end = emit_run(&x->e);
+    x->cold_e = x->e;
+    x->e = hot;
     return true;
+}
+
+/* The block was not made after all: the jump is to be there as before. */
+static void undo_fall(struct t1_ctx *x)
+{
+    if (!x->fall)
+        return;
+    x->e.at = x->fall->patch + 4 - JMP_BYTES;
+    x->e.overflow = false;
+    put_jmp(&x->e, x->fall->stub);
 }
 
 bool t1_translate(struct cpu *c, struct block *b)
@@ -352,22 +427,28 @@ bool t1_translate(struct cpu *c, struct block *b)
         return false;
     find_live_flags(x);
     t1_loop_find(x);
+    x->fall = t1_falls_into(c, b);
     begin(x, data_used);
     if (!put_block(x)) {
         x->loop.count = 0;
         begin(x, data_used);
         put_block(x);
     }
-    if (x->overflow || x->e.overflow) {
+    if (x->overflow || x->e.overflow || x->cold_e.overflow) {
         drop_records(t, data_used);
+        undo_fall(x);
         return false;
     }
-    x->code->end = emit_run(&x->e);
     c->stats[STAT_TRANSLATED]++;
     c->stats[STAT_TRANSLATED_INSNS] += x->count;
     c->stats[STAT_CODE_BYTES] += x->code->end - x->code->begin;
+    c->stats[STAT_COLD_BYTES] += x->code->cold_end - x->code->cold;
     t->codes[t->code_count++] = x->code;
-    t->used = (uint32_t)align_up((uint64_t)(x->e.at - t->rw), 16);
+    t1_emitted(t, &t->hot, &x->e);
+    t1_emitted(t, &t->cold, &x->cold_e);
+    t->hot_last = x->e.at;
+    if (x->fall)
+        t1_no_link(c); /* it leads here */
     b->code = x->code;
     tell(x);
     return true;

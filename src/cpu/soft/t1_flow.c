@@ -178,15 +178,15 @@ uint64_t t1_put_slot_jump(struct cpu *c, struct t1_link *link)
     x.code64 = link->from->block->mode & MODE_CODE64;
     x.code = (struct t1_code *)link->from;
     x.i = 0;
-    x.e =
-        (struct emit){.at = t->rw + t->used, .end = t->rw + t->used + KIB(1), .run = t->rx - t->rw};
+    x.e = t1_emit(t, &t->hot);
     struct t1_code *code = t1_record(&x, sizeof(*code));
     *code = (struct t1_code){.block = link->from->block, .begin = emit_run(&x.e), .link = link};
     t1_put_far_branch(&x,
                       &(struct t1_cold){.save_flags = link->save_flags, .target = link->target});
     code->end = emit_run(&x.e);
     t->codes[t->code_count++] = code;
-    t->used = (uint32_t)align_up((uint64_t)(x.e.at - t->rw), 16);
+    t1_emitted(t, &t->hot, &x.e);
+    t->hot_last = NULL;
     return code->begin;
 }
 

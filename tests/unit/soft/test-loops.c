@@ -260,7 +260,7 @@ static void run_loop(const char *options, const struct loop *l, uint64_t data_se
 static void end_alike(void (*make)(struct loop *l))
 {
     static const char *const ways[] = {"runs=0", "runs=0,no-loop,no-string",
-                                       "runs=0,no-loop,no-refill", "runs=1,no-share",
+                                       "runs=0,no-loop,no-refill", "runs=1,no-share,no-fall",
                                        "check,runs=0"};
     static uint8_t expected[PAGES * 4096], memory[PAGES * 4096];
     static struct x86_state want, have;
