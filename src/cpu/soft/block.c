@@ -88,6 +88,14 @@ static void *map_zeroed(uint64_t bytes)
     return p == MAP_FAILED ? NULL : p;
 }
 
+static void begin_part(struct block_cache *bc, unsigned part)
+{
+    bc->part = part;
+    bc->used = part * bc->part_bytes;
+    bc->end = bc->used + bc->part_bytes;
+    bc->decoded = NULL;
+}
+
 int block_cache_new(struct cpu *c)
 {
     struct block_cache *bc = map_zeroed(sizeof(*bc));
@@ -98,10 +106,14 @@ int block_cache_new(struct cpu *c)
     bc->pages = map_zeroed(bc->page_count * sizeof(bc->pages[0]));
     bc->rows = map_zeroed(ROWS * sizeof(bc->rows[0]));
     bc->room = c->soft->cache_bytes;
+    bc->part_bytes = bc->room / BLOCK_PARTS;
     bc->arena = map_zeroed(bc->room);
     if (bc->arena) /* it fills from its start */
         (void)madvise(bc->arena, bc->room, MADV_HUGEPAGE);
-    return bc->rows && bc->pages && bc->arena ? jumps_new(c) : -ENOMEM;
+    bc->code_pages_max = (unsigned)MIN(bc->page_count, bc->room / sizeof(struct code_page));
+    bc->code_pages = map_zeroed(bc->code_pages_max * sizeof(bc->code_pages[0]));
+    begin_part(bc, 0);
+    return bc->rows && bc->pages && bc->arena && bc->code_pages ? jumps_new(c) : -ENOMEM;
 }
 
 void block_cache_free(struct cpu *c)
@@ -116,6 +128,8 @@ void block_cache_free(struct cpu *c)
         munmap(bc->rows, ROWS * sizeof(bc->rows[0]));
     if (bc->arena)
         munmap(bc->arena, bc->room);
+    if (bc->code_pages)
+        munmap(bc->code_pages, bc->code_pages_max * sizeof(bc->code_pages[0]));
     munmap(bc, sizeof(*bc));
     c->blocks = NULL;
 }
@@ -123,8 +137,9 @@ void block_cache_free(struct cpu *c)
 void block_flush(struct cpu *c)
 {
     struct block_cache *bc = c->blocks;
-    bc->used = 0;
-    bc->decoded = NULL;
+    begin_part(bc, 0);
+    zero_bytes(bc->filled, sizeof(bc->filled));
+    bc->code_page_count = 0;
     madvise(bc->rows, ROWS * sizeof(bc->rows[0]), MADV_DONTNEED);
     madvise(bc->pages, bc->page_count * sizeof(bc->pages[0]), MADV_DONTNEED);
     thunk_reset(c->thunks);
@@ -132,6 +147,23 @@ void block_flush(struct cpu *c)
     t1_reset(c);
     jumps_empty(c);
     jumps_update(c);
+}
+
+void block_evict(struct cpu *c)
+{
+    struct block_cache *bc = c->blocks;
+    unsigned part = (bc->part + 1) % BLOCK_PARTS;
+
+    bc->filled[bc->part] = true;
+    begin_part(bc, part);
+    t1_no_link(c);
+    if (bc->filled[part]) {
+        const uint8_t *from = bc->arena + bc->used, *end = bc->arena + bc->end;
+        c->stats[STAT_EVICTED]++;
+        block_kill_part(c, from, end);
+        jumps_drop(c, from, end);
+    }
+    t1_begin_part(c, part);
 }
 
 /* ---- decoding ---- */
@@ -247,7 +279,7 @@ static struct block *scratch_block(struct cpu *c, const struct x86_insn *in)
 
 static bool has_room(const struct block_cache *bc, uint64_t bytes)
 {
-    return bc->used + bytes <= bc->room;
+    return bc->used + bytes <= bc->end;
 }
 
 void *block_take_room(struct block_cache *bc, uint64_t bytes)
@@ -318,8 +350,10 @@ static struct block *build_block(struct cpu *c, const struct fetch_page *page, u
     struct x86_decode_env env = decode_env(c);
 
     fpu_save(c); /* as in decode_one() */
-    if (!has_room(bc, BLOCK_ROOM) || c->thunks_full || c->t1->full)
+    if (c->thunks_full || bc->code_page_count + 2 > bc->code_pages_max)
         block_flush(c);
+    else if (!has_room(bc, BLOCK_ROOM))
+        block_evict(c);
     block_protect_page(c, page->ram_offset);
     bc->decoded = NULL;
     unsigned count = 0, at = 0;
@@ -378,15 +412,17 @@ struct block *block_make_uops(struct cpu *c, struct block *b)
         block_kill_range(c, b->ram_offset, b->len);
         return NULL;
     }
-    if (has_room(bc, bytes)) {
-        struct uop *uops = block_take_room(bc, bytes);
-        if (build_uops(c, insns, b->count, uops)) {
-            b->uops = uops;
-            return b;
-        }
-    }
-    /* Room for this one, when all others are gone; its instructions and its own bytes are not. */
     struct block old = *b;
+    if (!has_room(bc, bytes))
+        block_evict(c);
+    if (b->dead) /* it was among the oldest; its instructions and its own bytes are not gone */
+        b = new_block(c, old.ram_offset, old.ram_offset2, insns, old.count, old.len);
+    struct uop *uops = block_take_room(bc, bytes);
+    if (build_uops(c, insns, b->count, uops)) {
+        b->uops = uops;
+        return b;
+    }
+    /* Room for this one's thunks, when all others are gone. */
     block_flush(c);
     b = new_block(c, old.ram_offset, old.ram_offset2, insns, old.count, old.len);
     b->uops = block_take_room(bc, bytes);
@@ -458,6 +494,8 @@ static bool slot_renew(const struct cpu *c, struct jump_slot *slot, uint64_t lin
 struct block *block_find(struct cpu *c)
 {
     uint64_t lin = fetch_lin(c, c->rip);
+    if (UNLIKELY(c->t1->full))
+        block_evict(c);
     struct jump_slot *slot = jump_slot(c, lin);
     struct block *b = slot->block;
 

@@ -99,6 +99,12 @@ int block_cache_new(struct cpu *c);
 void block_cache_free(struct cpu *c);
 /* Forget every block of this CPU. */
 void block_flush(struct cpu *c);
+/*
+ * What is kept fills BLOCK_PARTS parts of its room in turn, blocks, code and records alike; the
+ * oldest part is emptied to be filled again. Between two blocks only: what runs may be in it.
+ */
+#define BLOCK_PARTS 8u
+void block_evict(struct cpu *c);
 /* The block at cpu->rip in the present mode; NULL: a fault is pending. */
 struct block *block_find(struct cpu *c);
 /*

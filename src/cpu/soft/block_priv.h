@@ -25,17 +25,22 @@ struct row {
 /* The blocks of one page of the store, by the granule that they begin in. */
 struct code_page {
     struct block *granules[GRANULES];
+    uint64_t page;
 };
-/* Of the arena, that one block may take with the lists of its pages. */
-#define BLOCK_ROOM                                                                                 \
-    (align_up(sizeof(struct block) + BLOCK_UOPS, BLOCK_ALIGN) + 2 * sizeof(struct code_page))
+/* Of the arena, that one block may take. */
+#define BLOCK_ROOM align_up(sizeof(struct block) + BLOCK_UOPS, BLOCK_ALIGN)
 
 struct block_cache {
     uint8_t *arena;
-    uint64_t used, room;
+    uint64_t room, part_bytes;
+    unsigned part; /* that is filled now, up to `used`; those before it are older */
+    uint64_t used, end;
+    bool filled[BLOCK_PARTS];
     struct row *rows;
     struct code_page **pages; /* by page of the store; NULL: no blocks */
     uint64_t page_count;
+    struct code_page *code_pages; /* those that pages[] has, one after the other */
+    unsigned code_page_count, code_pages_max;
     struct jump_slot *jumps;     /* of supervisors, then as many of users */
     const struct block *decoded; /* whose instructions insns has */
     struct x86_insn insns[BLOCK_UOPS];
@@ -51,6 +56,10 @@ int jumps_new(struct cpu *c);
 void jumps_free(struct cpu *c);
 /* No slot leads anywhere any more, and names begin anew. */
 void jumps_empty(struct cpu *c);
+/* No slot leads to a block in [from, end) of the arena. */
+void jumps_drop(struct cpu *c, const uint8_t *from, const uint8_t *end);
+/* Kill all blocks in [from, end) of the arena. */
+void block_kill_part(struct cpu *c, const uint8_t *from, const uint8_t *end);
 void block_row_remove(struct block_cache *bc, struct block *b);
 
 /* This page now holds decoded code: stores to it must be seen by everybody. */

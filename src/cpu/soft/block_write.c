@@ -53,8 +53,8 @@ void block_keep_part(struct cpu *c, struct block *b, unsigned which, uint64_t be
     uint64_t page = begin >> RAM_PAGE_SHIFT;
 
     if (!bc->pages[page]) {
-        bc->pages[page] = block_take_room(bc, sizeof(struct code_page));
-        zero_bytes(bc->pages[page], sizeof(struct code_page));
+        bc->pages[page] = &bc->code_pages[bc->code_page_count++];
+        *bc->pages[page] = (struct code_page){.page = page};
     }
     struct block **list = &bc->pages[page]->granules[(begin & PAGE_MASK) >> GRANULE_SHIFT];
     b->page_next[which] = *list;
@@ -62,12 +62,17 @@ void block_keep_part(struct cpu *c, struct block *b, unsigned which, uint64_t be
     atomic_fetch_or(&c->soft->granules[page], granule_bits(begin, len));
 }
 
-static void kill_block(struct cpu *c, struct block *b)
+static void forget_block(struct cpu *c, struct block *b)
 {
     block_row_remove(c->blocks, b);
     b->dead = true;
-    c->stats[STAT_KILLED]++;
     t1_forget(c, b);
+}
+
+static void kill_block(struct cpu *c, struct block *b)
+{
+    c->stats[STAT_KILLED]++;
+    forget_block(c, b);
     if (b == c->block)
         c->events |= EV_BREAK;
 }
@@ -146,6 +151,53 @@ static void kill_in_page(struct cpu *c, uint64_t page, uint64_t from, uint64_t e
     }
     if (given_up && c->soft->cpu_count == 1) /* else the bits are the others' too */
         forget_granules(c, page, given_up);
+}
+
+/* Take the blocks in [from, end) out of a page's lists. True: others are left. */
+static bool kill_of_page(struct cpu *c, struct code_page *p, const uint8_t *from,
+                         const uint8_t *end)
+{
+    uint64_t given_up = 0;
+    bool left = false;
+    unsigned len;
+
+    for (unsigned g = 0; g < GRANULES; g++) {
+        struct block **at = &p->granules[g];
+        while (*at) {
+            struct block *b = *at;
+            struct block **next = &b->page_next[b->ram_offset >> RAM_PAGE_SHIFT != p->page];
+            if ((uint8_t *)b < from || (uint8_t *)b >= end) {
+                left = true;
+                at = next;
+                continue;
+            }
+            uint64_t begin = part_in_page(b, p->page, &len);
+            given_up |= granule_bits(begin, len);
+            if (!b->dead)
+                forget_block(c, b);
+            *at = *next;
+        }
+    }
+    if (given_up && c->soft->cpu_count == 1)
+        forget_granules(c, p->page, given_up);
+    return left;
+}
+
+void block_kill_part(struct cpu *c, const uint8_t *from, const uint8_t *end)
+{
+    struct block_cache *bc = c->blocks;
+
+    for (unsigned i = 0; i < bc->code_page_count;) {
+        struct code_page *p = &bc->code_pages[i];
+        if (kill_of_page(c, p, from, end)) {
+            i++;
+            continue;
+        }
+        bc->pages[p->page] = NULL;
+        *p = bc->code_pages[--bc->code_page_count];
+        if (i < bc->code_page_count)
+            bc->pages[p->page] = p;
+    }
 }
 
 void block_kill_range(struct cpu *c, uint64_t ram_offset, uint64_t len_bytes)

@@ -136,6 +136,7 @@ enum cpu_stat {
     STAT_PAGES,      /* INVLPG and its like */
     STAT_KEYS,       /* of jump slots */
     STAT_KILLED,     /* blocks whose code was written */
+    STAT_EVICTED,    /* parts of what is kept */
     STAT_TIME,       /* spent, by enum cpu_place from here on; in ticks of the host's TSC */
     STAT_TIME_LAST = STAT_TIME + 4,
     CPU_STATS

@@ -134,6 +134,11 @@ void patch_rel32(uint8_t *at, int64_t run, uint64_t target)
         *(rel32 *)at = v;
 }
 
+uint64_t rel32_target(const uint8_t *at, int64_t run)
+{
+    return (uint64_t)at + (uint64_t)run + 4 + (uint64_t)(int64_t)(int32_t) * (const rel32 *)at;
+}
+
 /* ---- the guest's instruction ---- */
 
 static unsigned x_b_bits(const struct host_regs *r)

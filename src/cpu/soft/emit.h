@@ -90,6 +90,8 @@ uint8_t *put_jmp(struct emit *e, uint64_t target);
 uint8_t *put_jcc(struct emit *e, unsigned cc, uint64_t target);
 /* Aim a displacement at a run address; `run` as in struct emit. */
 void patch_rel32(uint8_t *at, int64_t run, uint64_t target);
+/* Where it leads. */
+uint64_t rel32_target(const uint8_t *at, int64_t run);
 
 /*
  * The guest's instruction once more, with registers of our choice. mem: its memory operand, NULL

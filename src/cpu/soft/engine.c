@@ -94,7 +94,7 @@ static void engine_free(struct engine *engine)
     free(soft);
 }
 
-/* What runs lies in the guest's memory: a large machine has more of it. A full cache is emptied. */
+/* What runs lies in the guest's memory: a large machine has more of it. */
 static uint64_t cache_bytes(uint64_t ram_bytes, unsigned vcpus)
 {
     uint64_t share = ram_bytes / (2 * (vcpus + 1)) & ~(MIB(2) - 1);
@@ -120,7 +120,8 @@ static int engine_new(const struct engine_config *config, struct engine **ret_en
     soft->ram = bus_ram(config->mem);
     soft->a20 = true;
     soft->cpu_count = config->vcpus;
-    soft->cache_bytes = cache_bytes(soft->ram->size_bytes, config->vcpus);
+    soft->cache_bytes = options.cache_mib ? MIB((uint64_t)options.cache_mib)
+                                          : cache_bytes(soft->ram->size_bytes, config->vcpus);
     soft->options = options;
     soft->map_fd = -1;
     soft->cpus = calloc(config->vcpus, sizeof(soft->cpus[0]));

@@ -37,6 +37,15 @@ void jumps_empty(struct cpu *c)
     c->jump_tags = 0;
 }
 
+void jumps_drop(struct cpu *c, const uint8_t *from, const uint8_t *end)
+{
+    struct jump_slot *slots = c->blocks->jumps;
+
+    for (unsigned i = 0; i < 2 * JUMP_SLOTS; i++)
+        if ((uint8_t *)slots[i].block >= from && (uint8_t *)slots[i].block < end)
+            slots[i] = (struct jump_slot){0};
+}
+
 void jumps_flush(struct cpu *c)
 {
     zero_bytes(c->jump_keys, sizeof(c->jump_keys));

@@ -82,6 +82,8 @@ int soft_options_parse(const char *words, struct soft_options *ret_options, stru
             o.runs = RUNS_NEVER;
         else if (take_number(words, len, "runs=", RUNS_NEVER - 1, &number))
             o.runs = (unsigned)number;
+        else if (take_number(words, len, "cache=", 1024, &number) && number >= 2)
+            o.cache_mib = (unsigned)number;
         else if (take_number(words, len, "seed=", UINT64_MAX / 16, &number))
             o.seed = number;
         else if (len == 12 && !strncmp(words, "vendor=intel", len))
@@ -92,9 +94,10 @@ int soft_options_parse(const char *words, struct soft_options *ret_options, stru
             o.dump = true;
         else if (!take_switch(words, len, &o))
             return error_set(err, -EINVAL,
-                             "--engine soft: no option '%.*s'; there are t0, runs=0..254, check, "
-                             "seed=N, vendor=intel|amd, perf-map, dump=ADDRESS, no-link, no-loop, "
-                             "no-refill, no-share, no-string",
+                             "--engine soft: no option '%.*s'; there are t0, runs=0..254, "
+                             "cache=2..1024, check, seed=N, vendor=intel|amd, perf-map, "
+                             "dump=ADDRESS, no-fall, no-link, no-loop, no-refill, no-share, "
+                             "no-string",
                              (int)len, words);
         words += len;
         words += *words == ',';

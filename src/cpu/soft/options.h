@@ -5,6 +5,8 @@
  *
  *     t0        interpret only
  *     runs=N    translate what has run N times (0 to 254; 0)
+ *     cache=N   MiB for translated code of each processor, and as much for what belongs to it
+ *               (2 to 1024; by the guest's memory)
  *     check     run every translated block on both tiers and stop at the first difference
  *     perf-map  name translated blocks in /tmp/perf-PID.map, where perf looks for names
  *     dump=A    print the block at the guest's linear address A, and what is made of it, to
@@ -33,7 +35,8 @@ struct soft_options {
     enum x86_vendor vendor;
     bool perf_map, dump;
     uint64_t dump_lin;
-    uint64_t seed; /* 0: nothing random */
+    uint64_t seed;      /* 0: nothing random */
+    unsigned cache_mib; /* 0: by the guest's memory */
 };
 
 /* words may be NULL. -EINVAL with text for a word that is none of the above. */

@@ -31,6 +31,7 @@ static const char *const names[CPU_STATS] = {
     [STAT_PAGES] = "flushes of one page",
     [STAT_KEYS] = "names of jump slots",
     [STAT_KILLED] = "blocks whose code was written",
+    [STAT_EVICTED] = "parts of the cache emptied for new code",
     [STAT_TIME + IN_T0] = "microseconds interpreting, and between blocks",
     [STAT_TIME + IN_T1] = "  in translated code and what it calls",
     [STAT_TIME + IN_TRANSLATOR] = "  translating",

@@ -196,6 +196,22 @@ static void make_stubs(struct cpu *c)
 
 /* ---- the arena ---- */
 
+static void make_parts(struct t1 *t)
+{
+    uint32_t bytes = (uint32_t)(t->room / BLOCK_PARTS);
+
+    for (unsigned i = 0; i < BLOCK_PARTS; i++) {
+        struct t1_part *p = &t->parts[i];
+        p->hot.begin = p->data_begin = i * bytes;
+        p->cold.begin = p->hot.end = i * bytes + bytes / 8 * HOT_EIGHTHS;
+        p->cold.end = p->data_end = (i + 1) * bytes;
+        p->hot.populated = p->hot.begin;
+        p->cold.populated = p->cold.begin;
+        p->codes = t->codes + i * t->codes_max;
+    }
+    t->parts[0].hot.begin = t->stubs_end;
+}
+
 int t1_new(struct cpu *c)
 {
     struct t1 *t = calloc(1, sizeof(*t));
@@ -203,7 +219,7 @@ int t1_new(struct cpu *c)
         return -ENOMEM;
     c->t1 = t;
     t->room = c->soft->cache_bytes;
-    t->codes_max = (uint32_t)(t->room / CODE_BYTES_MEAN);
+    t->codes_max = (uint32_t)(t->room / BLOCK_PARTS / CODE_BYTES_MEAN);
     AUTO_FD int fd = memfd_create("yado-code", MFD_CLOEXEC);
     if (fd < 0 || ftruncate(fd, (off_t)t->room) < 0)
         return -errno;
@@ -212,7 +228,7 @@ int t1_new(struct cpu *c)
     void *rx = mmap(NULL, 2 * t->room, PROT_READ | PROT_WRITE,
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     t->rx = rx == MAP_FAILED ? NULL : rx;
-    t->codes = calloc(t->codes_max, sizeof(t->codes[0]));
+    t->codes = calloc((size_t)BLOCK_PARTS * t->codes_max, sizeof(t->codes[0]));
     if (!t->rw || !t->rx || !t->codes)
         return -ENOMEM;
     if (mmap(rx, t->room, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED)
@@ -220,10 +236,7 @@ int t1_new(struct cpu *c)
     t->data = t->rx + t->room;
     (void)madvise(t->data, t->room, MADV_HUGEPAGE);
     make_stubs(c);
-    t->hot.begin = t->stubs_end;
-    t->hot.end = t->cold.begin = (uint32_t)(t->room / 8 * HOT_EIGHTHS);
-    t->cold.end = (uint32_t)t->room;
-    t->cold.populated = t->cold.begin;
+    make_parts(t);
     t1_reset(c);
     return 0;
 }
@@ -242,25 +255,68 @@ void t1_free(struct cpu *c)
     c->t1 = NULL;
 }
 
+static void empty_part(struct t1_part *p)
+{
+    p->hot.used = p->hot.begin;
+    p->cold.used = p->cold.begin;
+    p->data_used = p->data_begin;
+    p->code_count = 0;
+    p->fars = NULL;
+}
+
 void t1_reset(struct cpu *c)
 {
     struct t1 *t = c->t1;
-    t->hot.used = t->hot.begin;
-    t->cold.used = t->cold.begin;
+    for (unsigned i = 0; i < BLOCK_PARTS; i++)
+        empty_part(&t->parts[i]);
+    t->now = &t->parts[0];
     t->hot_last = NULL;
-    t->data_used = 0;
-    t->code_count = 0;
     t->full = false;
-    t->fars = NULL;
     t1_no_link(c);
+}
+
+/* What other parts have of one that is thrown away: jumps that it made, jumps that lead there. */
+static void disown(const struct t1 *t, const struct t1_part *other, const struct t1_part *gone)
+{
+    const uint8_t *data = t->data + gone->data_begin, *data_end = t->data + gone->data_end;
+    uint64_t code = (uint64_t)t->rx + gone->hot.begin, code_end = (uint64_t)t->rx + gone->cold.end;
+
+    for (uint32_t i = 0; i < other->code_count; i++) {
+        struct t1_link **at = &other->codes[i]->links_in;
+        while (*at)
+            if ((uint8_t *)*at >= data && (uint8_t *)*at < data_end)
+                *at = (*at)->next;
+            else
+                at = &(*at)->next;
+    }
+    for (struct t1_far *far = other->fars; far; far = far->next) {
+        uint64_t target = rel32_target(far->patch, t->rx - t->rw);
+        if (target >= code && target < code_end)
+            far->tag = 0;
+    }
+}
+
+void t1_begin_part(struct cpu *c, unsigned part)
+{
+    struct t1 *t = c->t1;
+    struct t1_part *p = &t->parts[part];
+
+    for (unsigned i = 0; p->code_count && i < BLOCK_PARTS; i++)
+        if (i != part)
+            disown(t, &t->parts[i], p);
+    empty_part(p);
+    t->now = p;
+    t->hot_last = NULL;
+    t->full = false;
 }
 
 /* Pages in larger numbers than one a fault. A kernel before 5.14 has no such advice: it faults. */
 static void populate(const struct t1 *t, struct t1_area *area)
 {
-    (void)madvise(t->rw + area->populated, POPULATE_BYTES, MADV_POPULATE_WRITE);
-    (void)madvise(t->rx + area->populated, POPULATE_BYTES, MADV_POPULATE_READ);
-    area->populated += POPULATE_BYTES;
+    uint32_t bytes = MIN(POPULATE_BYTES, area->end - area->populated);
+    (void)madvise(t->rw + area->populated, bytes, MADV_POPULATE_WRITE);
+    (void)madvise(t->rx + area->populated, bytes, MADV_POPULATE_READ);
+    area->populated += bytes;
 }
 
 static bool area_has_room(const struct t1 *t, struct t1_area *area)
@@ -274,8 +330,9 @@ static bool area_has_room(const struct t1 *t, struct t1_area *area)
 
 bool t1_has_room(struct t1 *t)
 {
-    t->full |= !area_has_room(t, &t->hot) || !area_has_room(t, &t->cold) ||
-               t->data_used + BLOCK_ROOM > t->room || t->code_count == t->codes_max;
+    struct t1_part *p = t->now;
+    t->full |= !area_has_room(t, &p->hot) || !area_has_room(t, &p->cold) ||
+               p->data_used + BLOCK_ROOM > p->data_end || p->code_count == t->codes_max;
     return !t->full;
 }
 
@@ -307,8 +364,9 @@ static void aim_far(struct cpu *c, struct t1_far *far, const struct block *b)
 
 void t1_forget_fars(struct cpu *c)
 {
-    for (struct t1_far *far = c->t1->fars; far; far = far->next)
-        far->tag = 0;
+    for (unsigned i = 0; i < BLOCK_PARTS; i++)
+        for (struct t1_far *far = c->t1->parts[i].fars; far; far = far->next)
+            far->tag = 0;
 }
 
 /* Does the jump, which is of this page, lead to the block? */
@@ -395,7 +453,7 @@ bool t1_ready(struct cpu *c, struct block *b)
     cpu_place(c, from);
     if (done)
         jump_slot(c, c->rip)->code = t1_slot_code(c, b);
-    else
+    else if (!c->t1->full)
         b->runs = RUNS_NEVER;
     return done;
 }
@@ -583,15 +641,19 @@ void t1_run(struct cpu *c, struct block *b)
 
 static const struct t1_code *code_at(const struct t1 *t, uint64_t rip)
 {
-    uint32_t lo = 0, hi = t->code_count;
+    uint64_t at = (rip - (uint64_t)t->rx) / (t->room / BLOCK_PARTS);
+    if (rip < (uint64_t)t->rx || at >= BLOCK_PARTS) /* r15 of a stub may be anything */
+        return NULL;
+    const struct t1_part *p = &t->parts[at];
+    uint32_t lo = 0, hi = p->code_count;
     while (lo < hi) {
         uint32_t mid = (lo + hi) / 2;
-        if (t->codes[mid]->begin <= rip)
+        if (p->codes[mid]->begin <= rip)
             lo = mid + 1;
         else
             hi = mid;
     }
-    return lo && rip < t->codes[lo - 1]->end ? t->codes[lo - 1] : NULL;
+    return lo && rip < p->codes[lo - 1]->end ? p->codes[lo - 1] : NULL;
 }
 
 bool t1_signal(struct cpu *c, int number, void *context)

@@ -115,23 +115,32 @@ struct t1_area {
     uint32_t populated; /* up to here both mappings have their pages */
 };
 
+/* What is thrown away at once (block_evict). */
+struct t1_part {
+    /* What is run, and what is rarely run: apart, so that caches hold more of the former. */
+    struct t1_area hot, cold;
+    uint32_t data_begin, data_used, data_end;
+    struct t1_code **codes; /* by address of what is in `hot` */
+    uint32_t code_count;
+    struct t1_far *fars; /* all there are */
+};
+
 struct t1 {
     uint8_t *rw, *rx; /* the two mappings of the code arena */
     uint64_t room;    /* bytes of the arena, and as many again for data */
-    /* What is run, and what is rarely run: apart, so that caches hold more of the former. */
-    struct t1_area hot, cold;
+    struct t1_part parts[BLOCK_PARTS];
+    struct t1_part *now;     /* is filled */
     const uint8_t *hot_last; /* behind the last block's code in `hot`; writable, NULL: another's */
     uint32_t stubs_end;
-    bool full;
+    bool full; /* the part that is filled */
     /* Behind rx, so that code can name it by distance. */
-    uint8_t *data; /* links, accesses, struct t1_code: writable, never run */
-    uint32_t data_used;
-    struct t1_code **codes; /* by address of what is in `hot` */
-    uint32_t code_count, codes_max;
+    uint8_t *data;            /* links, accesses, struct t1_code: writable, never run */
+    struct t1_code **codes;   /* of all parts */
+    uint32_t codes_max;       /* of each */
     uint64_t stubs[T1_STUBS]; /* run addresses */
     uint64_t tails[T1_STUBS]; /* where the guest's registers are saved; 0: nowhere */
     struct t1_access fault;   /* the instruction that the host's processor refused */
-    struct t1_far *fars, *pending_far;
+    struct t1_far *pending_far;
     struct t1_link *pending; /* the jump that was left by, to be linked when its target is known */
 };
 
@@ -148,6 +157,8 @@ int t1_new(struct cpu *c);
 void t1_free(struct cpu *c);
 /* Forget all translations. */
 void t1_reset(struct cpu *c);
+/* Fill a part from now on. What is in it is of blocks that are dead, and so thrown away. */
+void t1_begin_part(struct cpu *c, unsigned part);
 
 /* Translate a block; false when there is no room (flush) or nothing in it to translate. */
 bool t1_translate(struct cpu *c, struct block *b);

@@ -11,18 +11,19 @@
 
 void *t1_record(struct t1_ctx *x, unsigned bytes)
 {
-    struct t1 *t = x->t;
-    uint32_t at = (uint32_t)align_up(t->data_used, 8);
-    t->data_used = at + bytes;
-    return t->data + at; /* t1_has_room() has made sure of more than a block can need */
+    struct t1_part *p = x->t->now;
+    uint32_t at = (uint32_t)align_up(p->data_used, 8);
+    p->data_used = at + bytes;
+    return x->t->data + at; /* t1_has_room() has made sure of more than a block can need */
 }
 
 /* What was made since so many bytes were used. */
-static void drop_records(struct t1 *t, uint32_t data_used)
+static void drop_records(const struct t1 *t, uint32_t data_used)
 {
-    t->data_used = data_used;
-    while (t->fars && (uint8_t *)t->fars >= t->data + data_used)
-        t->fars = t->fars->next;
+    struct t1_part *p = t->now;
+    p->data_used = data_used;
+    while (p->fars && (uint8_t *)p->fars >= t->data + data_used)
+        p->fars = p->fars->next;
 }
 
 struct t1_access *t1_access_record(struct t1_ctx *x)
@@ -279,7 +280,7 @@ void t1_hand_over(struct t1_ctx *x, uint8_t *fix)
 /* T0 does this instruction and comes back. */
 static void put_call(struct t1_ctx *x)
 {
-    x->t->data_used = (uint32_t)align_up(x->t->data_used, 64);
+    x->t->now->data_used = (uint32_t)align_up(x->t->now->data_used, 64);
     struct t1_call *call = t1_record(x, sizeof(*call));
 
     if (!uop_build(x->c, &x->insns[x->i], &call->uops[0], x->at[x->i])) {
@@ -352,7 +353,7 @@ static void begin(struct t1_ctx *x, uint32_t data_used)
     x->overflow = x->ended = x->fpu_known = false;
     x->share_base = X86_NO_REG;
     x->flags = F_HOST;
-    x->e = t1_emit(t, &t->hot);
+    x->e = t1_emit(t, &t->now->hot);
     x->top = T1_ENTRY_JUMP;
     if (x->fall) {
         x->e.at = x->fall->patch + 4 - JMP_BYTES;
@@ -386,7 +387,7 @@ static bool put_block(struct t1_ctx *x)
     }
     x->code->end = emit_run(&x->e);
     struct emit hot = x->e;
-    x->e = t1_emit(x->t, &x->t->cold);
+    x->e = t1_emit(x->t, &x->t->now->cold);
     x->code->cold = emit_run(&x->e);
     put_other_entries(x);
     for (unsigned i = 0; i < x->cold_count; i++)
@@ -412,7 +413,7 @@ bool t1_translate(struct cpu *c, struct block *b)
     static __thread struct t1_ctx ctx;
     struct t1_ctx *x = &ctx;
     struct t1 *t = c->t1;
-    uint32_t data_used = t->data_used;
+    uint32_t data_used = t->now->data_used;
 
     if (!(b->mode & (MODE_CODE64 | MODE_FLAT)) || b->mode & MODE_SINGLE ||
         b->ram_offset == NO_RAM || !t1_has_room(t))
@@ -443,9 +444,9 @@ bool t1_translate(struct cpu *c, struct block *b)
     c->stats[STAT_TRANSLATED_INSNS] += x->count;
     c->stats[STAT_CODE_BYTES] += x->code->end - x->code->begin;
     c->stats[STAT_COLD_BYTES] += x->code->cold_end - x->code->cold;
-    t->codes[t->code_count++] = x->code;
-    t1_emitted(t, &t->hot, &x->e);
-    t1_emitted(t, &t->cold, &x->cold_e);
+    t->now->codes[t->now->code_count++] = x->code;
+    t1_emitted(t, &t->now->hot, &x->e);
+    t1_emitted(t, &t->now->cold, &x->cold_e);
     t->hot_last = x->e.at;
     if (x->fall)
         t1_no_link(c); /* it leads here */

@@ -137,9 +137,9 @@ static void put_far(struct t1_ctx *x, int64_t target)
     put_op_mem(e, 0x3b, true, H_R14, &cell);
     put_jcc(e, CC_NE, x->t->stubs[T1_STUB_FAR]);
     *far = (struct t1_far){.patch = put_jmp(e, 0),
-                           .next = x->t->fars,
+                           .next = x->t->now->fars,
                            .jump = {.code = x->code, .index = (uint16_t)x->i}};
-    x->t->fars = far;
+    x->t->now->fars = far;
 }
 
 void t1_put_exit(struct t1_ctx *x, int64_t target)
@@ -178,14 +178,14 @@ uint64_t t1_put_slot_jump(struct cpu *c, struct t1_link *link)
     x.code64 = link->from->block->mode & MODE_CODE64;
     x.code = (struct t1_code *)link->from;
     x.i = 0;
-    x.e = t1_emit(t, &t->hot);
+    x.e = t1_emit(t, &t->now->hot);
     struct t1_code *code = t1_record(&x, sizeof(*code));
     *code = (struct t1_code){.block = link->from->block, .begin = emit_run(&x.e), .link = link};
     t1_put_far_branch(&x,
                       &(struct t1_cold){.save_flags = link->save_flags, .target = link->target});
     code->end = emit_run(&x.e);
-    t->codes[t->code_count++] = code;
-    t1_emitted(t, &t->hot, &x.e);
+    t->now->codes[t->now->code_count++] = code;
+    t1_emitted(t, &t->now->hot, &x.e);
     t->hot_last = NULL;
     return code->begin;
 }

@@ -262,11 +262,12 @@ def checked_grub(lab):
 
 
 @case("stress", seconds=20)
+@case("stress-cache", seconds=8, engine="soft,cache=2")  # thrown away thousands of times
 @case("stress-hour", "soak", seconds=3600)
-def stress(lab, seconds):
+def stress(lab, seconds, engine="soft"):
     """4 processors under fork, code that changes, signals, unmasked exceptions, locks, pages taken"""
     work = "'gzip -1c /bin/busybox | gzip -dc | cmp - /bin/busybox'"
-    with lab.machine(memory_mib=384, cpus=4,
+    with lab.machine(memory_mib=384, cpus=4, engine=engine,
                      kernel=packages.the_file("linux-image-cloud-amd64", "amd64", "boot/vmlinuz-*"),
                      initrd=images.built("initramfs-stress"),
                      append="console=ttyS0,115200 panic=-1") as vm:

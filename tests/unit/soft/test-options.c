@@ -35,6 +35,10 @@ static void takes_words(void **unused)
     assert_true(o.perf_map && o.no_loop && o.dump);
     assert_int_equal(o.dump_lin, 0xffffffff81000000);
     assert_int_equal(o.vendor, X86_INTEL);
+    assert_int_equal(o.cache_mib, 0);
+    assert_int_equal(soft_options_parse("cache=16,no-fall", &o, &err), 0);
+    assert_true(o.no_fall);
+    assert_int_equal(o.cache_mib, 16);
     assert_int_equal(soft_options_parse("vendor=amd,t0", &o, &err), 0);
     assert_int_equal(o.vendor, X86_AMD);
     assert_int_equal(soft_options_parse("t0", &o, &err), 0);
@@ -49,6 +53,8 @@ static void names_wrong_words(void **unused)
                                         "runs=",
                                         "runs=-1",
                                         "seed=x",
+                                        "cache=1",
+                                        "cache=1025",
                                         "check,,no-link,warp",
                                         "t1",
                                         "dump=",
