@@ -54,6 +54,7 @@ tidy:
 	@find src -name '*.c' -print0 | xargs -0 -n 8 -P 2 clang-tidy --quiet -p build/dev
 
 install: build
+	@tools/install-deps firmware
 	@for program in $(PROGRAMS) yadod; do \
 		install -D -m 755 build/bin/$$program $(DESTDIR)$(PREFIX)/bin/$$program; \
 	done
