@@ -91,10 +91,13 @@ static int vm_create(struct remote *r)
 {
     json_t *definition = json_pack("{s:s}", "name", r->args[0]), *body, *value = NULL;
     uint64_t disk_bytes = 0;
+    bool start = false;
     int status = definition ? CLI_OK : CLI_USAGE;
 
     for (int i = 1; i < r->count && status == CLI_OK; i++) {
-        if (!strncmp(r->args[i], "new-disk=", 9)) {
+        if (!strcmp(r->args[i], "--start")) {
+            start = true;
+        } else if (!strncmp(r->args[i], "new-disk=", 9)) {
             if (size_parse(r->args[i] + 9, &disk_bytes) < 0)
                 status = remote_error(r, CLI_USAGE, "'%s' is not a size", r->args[i] + 9);
         } else {
@@ -105,6 +108,8 @@ static int vm_create(struct remote *r)
     if (disk_bytes)
         json_object_set_new(body, "create-disk",
                             json_pack("{s:I}", "size-bytes", (json_int_t)disk_bytes));
+    if (start)
+        json_object_set_new(body, "start", json_true());
     if (status != CLI_OK) {
         json_decref(body);
         return status;
@@ -113,6 +118,27 @@ static int vm_create(struct remote *r)
     if (status == CLI_OK && !r->json)
         puts(remote_text(value, "id"));
     return print_result(r, status, value);
+}
+
+static int vm_define(struct remote *r)
+{
+    json_error_t why;
+    json_t *definition = json_load_file(r->args[1], 0, &why);
+
+    if (!definition)
+        return remote_error(r, CLI_USAGE, "%s: line %d: %s", r->args[1], why.line, why.text);
+    return remote_ask(r, "PUT", "/machines/{machine}", definition, &remote_quiet);
+}
+
+static int vm_resources(struct remote *r)
+{
+    json_t *patch = json_object();
+    int status = remote_options(r, 1, patch);
+
+    if (status == CLI_OK)
+        return remote_ask(r, "PATCH", "/machines/{machine}/resources", patch, &remote_quiet);
+    json_decref(patch);
+    return status;
 }
 
 static int vm_set(struct remote *r)
@@ -170,14 +196,59 @@ static int vm_turn_off(struct remote *r)
     return plain(r, "/turn-off", r->count > 1 ? json_pack("{s:s}", "undo", r->args[1]) : NULL);
 }
 
+/* [SECONDS] [--force], in any order. */
 static int vm_shutdown(struct remote *r)
 {
-    return plain(r, "/shutdown", NULL);
+    json_t *body = json_object();
+    char *end;
+
+    for (int i = 1; i < r->count; i++) {
+        long seconds = strtol(r->args[i], &end, 10);
+
+        if (!strcmp(r->args[i], "--force")) {
+            json_object_set_new(body, "force", json_true());
+        } else if (*r->args[i] && !*end) {
+            json_object_set_new(body, "timeout-seconds", json_integer(seconds));
+        } else {
+            json_decref(body);
+            return remote_error(r, CLI_USAGE, "'%s' is neither a number of seconds nor --force",
+                                r->args[i]);
+        }
+    }
+    return plain(r, "/shutdown", body);
 }
 
 static int vm_clone(struct remote *r)
 {
-    return plain(r, "/clone", json_pack("{s:s}", "name", r->args[1]));
+    json_t *body = json_pack("{s:s}", "name", r->args[1]);
+
+    if (body && r->count > 2)
+        json_object_set_new(body, "disks", json_string(r->args[2]));
+    return plain(r, "/clone", body);
+}
+
+static int vm_nmi(struct remote *r)
+{
+    return plain(r, "/nmi", NULL);
+}
+
+static int vm_undo(struct remote *r)
+{
+    return remote_ask(r, "PUT", "/machines/{machine}/undo",
+                      json_pack("{s:s}", "action", r->args[1]), &remote_quiet);
+}
+
+static int vm_text(struct remote *r)
+{
+    json_t *value = NULL, *line;
+    int status = about(r, "GET", "/screen-text", NULL, NULL, &value);
+    size_t i;
+
+    if (status == CLI_OK && r->json)
+        return print_result(r, status, value);
+    json_array_foreach(json_object_get(value, "lines"), i, line) puts(json_string_value(line));
+    json_decref(value);
+    return status;
 }
 
 static int vm_rename(struct remote *r)
@@ -212,39 +283,37 @@ static int vm_keys(struct remote *r)
     return plain(r, "/keys", json_pack("{s:o}", "keys", keys));
 }
 
-static int media(struct remote *r, const char *method, json_t *body)
-{
-    json_t *value = NULL;
-    char what[64];
-    int status;
-
-    snprintf(what, sizeof(what), "/media/%.32s", r->args[1]);
-    status = about(r, method, what, body, NULL, &value);
-    return print_result(r, status, value);
-}
-
 static int vm_insert(struct remote *r)
 {
-    return media(r, "PUT", json_pack("{s:s}", "file", r->args[2]));
+    return remote_ask(r, "PUT", "/machines/{machine}/media/{}",
+                      json_pack("{s:s}", "file", r->args[2]), &remote_quiet);
 }
 
 static int vm_eject(struct remote *r)
 {
-    return media(r, "DELETE", NULL);
+    if (r->count < 3)
+        return remote_ask(r, "DELETE", "/machines/{machine}/media/{}", NULL, &remote_quiet);
+    if (strcmp(r->args[2], "--force") != 0)
+        return remote_error(r, CLI_USAGE, "'%s' is not known; --force ejects a locked medium",
+                            r->args[2]);
+    return remote_ask(r, "DELETE", "/machines/{machine}/media/{}?force=true", NULL, &remote_quiet);
 }
 
 static int vm_screenshot(struct remote *r)
 {
     AUTO_FREE char *png = NULL;
     struct error err = {""};
-    char id[17], path[64];
+    char id[17], path[96];
     FILE *file;
     size_t len;
     int status = remote_machine(r, r->args[0], id);
 
     if (status != CLI_OK)
         return status;
-    snprintf(path, sizeof(path), "/machines/%s/screenshot", id);
+    if (r->count > 2)
+        snprintf(path, sizeof(path), "/machines/%s/thumbnail?width=%.10s", id, r->args[2]);
+    else
+        snprintf(path, sizeof(path), "/machines/%s/screenshot", id);
     if (client_fetch(r->client, path, &png, &len, &err) < 0)
         return remote_error(r, CLI_FAILED, "%s", err.text);
     file = fopen(r->args[1], "wbe");
@@ -259,10 +328,15 @@ static int vm_screenshot(struct remote *r)
 static const struct remote_verb verbs[] = {
     {"list", "", "All machines that you may see.", vm_list, 0, 0},
     {"show", "NAME", "One machine, and its definition.", vm_show, 1, 1},
-    {"create", "NAME [new-disk=SIZE] [OPTION=VALUE ...]",
+    {"create", "NAME [new-disk=SIZE] [--start] [OPTION=VALUE ...]",
      "Make one; options are those of `yado run`.", vm_create, 1, -1},
     {"set", "NAME OPTION=VALUE ...", "Change its definition; null takes an option away.", vm_set, 2,
      -1},
+    {"define", "NAME FILE", "Replace its definition by a file's.", vm_define, 2, 2},
+    {"resources", "NAME OPTION=VALUE ...",
+     "Change its share of the host at once: cpu-weight, cpu-reserve-percent, cpu-max-percent,\n"
+     "        memory-max-bytes, io-weight, disks.",
+     vm_resources, 2, -1},
     {"start", "NAME", "Turn it on, or continue from its saved state.", vm_start, 1, 1},
     {"pause", "NAME", "Let it stand still.", vm_pause, 1, 1},
     {"resume", "NAME", "Let it go on.", vm_resume, 1, 1},
@@ -272,16 +346,24 @@ static const struct remote_verb verbs[] = {
     {"reset", "NAME", "Press the reset button.", vm_reset, 1, 1},
     {"turn-off", "NAME [keep|commit|discard]", "Cut the power; and what becomes of undo disks.",
      vm_turn_off, 1, 2},
-    {"shutdown", "NAME", "Press the power button; wait until the guest is off.", vm_shutdown, 1, 1},
-    {"clone", "NAME NEW", "Make another with copies of its disks.", vm_clone, 2, 2},
+    {"undo", "NAME keep|commit|discard", "What becomes of its undo disks when it is turned off.",
+     vm_undo, 2, 2},
+    {"shutdown", "NAME [SECONDS] [--force]",
+     "Press the power button; wait until the guest is off, or turn it off after the time.",
+     vm_shutdown, 1, 3},
+    {"nmi", "NAME", "Press the NMI button.", vm_nmi, 1, 1},
+    {"clone", "NAME NEW [copy|differencing|none]",
+     "Make another with copies of its disks, children of them, or none.", vm_clone, 2, 3},
     {"rename", "NAME NEW", "Give it another name.", vm_rename, 2, 2},
     {"delete", "NAME [--disks]", "Remove it; with --disks the disks in its folder too.", vm_delete,
      1, 2},
     {"keys", "NAME CHORD ...", "Press keys, such as ctrl-alt-delete.", vm_keys, 2, -1},
     {"type", "NAME TEXT", "Type a text.", vm_type, 2, 2},
     {"insert", "NAME cdrom|floppy FILE", "Put an image into a drive.", vm_insert, 3, 3},
-    {"eject", "NAME cdrom|floppy", "Empty a drive.", vm_eject, 2, 2},
-    {"screenshot", "NAME FILE", "Write the screen as a PNG file.", vm_screenshot, 2, 2},
+    {"eject", "NAME cdrom|floppy [--force]", "Empty a drive.", vm_eject, 2, 3},
+    {"text", "NAME", "What its screen shows in a text mode.", vm_text, 1, 1},
+    {"screenshot", "NAME FILE [WIDTH]", "Write the screen, or a small picture, as a PNG file.",
+     vm_screenshot, 2, 3},
     {0},
 };
 

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/size.h"
+
 int remote_error(struct remote *r, int status, const char *fmt, ...)
 {
     va_list ap;
@@ -142,18 +144,27 @@ int remote_main(const char *verb, const char *about, const struct remote_verb *v
     return status;
 }
 
-int remote_option(struct remote *r, json_t *definition, const char *option)
+/* JSON is such, 20G is a number where bytes are wanted, the rest is text. */
+static json_t *option_value(const char *name, const char *text)
+{
+    json_t *value = json_loads(text, JSON_DECODE_ANY, NULL);
+    size_t length = strlen(name);
+    uint64_t bytes;
+
+    if (!value && length > 6 && !strcmp(name + length - 6, "-bytes") &&
+        size_parse(text, &bytes) == 0)
+        value = json_integer((json_int_t)bytes);
+    return value ? value : json_string(text);
+}
+
+int remote_option(struct remote *r, json_t *object, const char *option)
 {
     const char *equals = strchr(option, '=');
     AUTO_FREE char *name = equals ? strndup(option, (size_t)(equals - option)) : NULL;
-    json_t *value;
 
     if (!name || !*name)
         return remote_error(r, CLI_USAGE, "'%s' is not NAME=VALUE", option);
-    value = json_loads(equals + 1, JSON_DECODE_ANY, NULL);
-    if (!value)
-        value = json_string(equals + 1);
-    return json_object_set_new(definition, name, value) < 0
+    return json_object_set_new(object, name, option_value(name, equals + 1)) < 0
                ? remote_error(r, CLI_USAGE, "'%s' is not UTF-8", option)
                : CLI_OK;
 }

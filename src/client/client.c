@@ -16,6 +16,8 @@ struct client {
     char *socket, *token;
     char *data;
     size_t len;
+    void (*hear)(void *ctx, const char *data); /* of a stream; NULL: the answer is kept */
+    void *hear_ctx;
     char error[CURL_ERROR_SIZE];
 };
 
@@ -60,6 +62,21 @@ struct client *client_free(struct client *client)
     return NULL;
 }
 
+/* Server-sent events: lines that begin with "data:" have what is told. */
+static void hear_lines(struct client *client)
+{
+    char *line = client->data, *end;
+
+    while ((end = memchr(line, '\n', client->len - (size_t)(line - client->data)))) {
+        *end = '\0';
+        if (!strncmp(line, "data: ", 6))
+            client->hear(client->hear_ctx, line + 6);
+        line = end + 1;
+    }
+    client->len -= (size_t)(line - client->data);
+    memmove(client->data, line, client->len);
+}
+
 static size_t take(char *data, size_t size, size_t count, void *ctx)
 {
     struct client *client = ctx;
@@ -75,6 +92,8 @@ static size_t take(char *data, size_t size, size_t count, void *ctx)
     client->data = more;
     client->len += len;
     more[client->len] = '\0';
+    if (client->hear)
+        hear_lines(client);
     return len;
 }
 
@@ -238,6 +257,21 @@ int client_fetch(struct client *client, const char *path, char **ret_data, size_
     *ret_len_bytes = client->len;
     client->len = 0;
     return 0;
+}
+
+int client_follow(struct client *client, const char *path,
+                  void (*hear)(void *ctx, const char *data), void *ctx, struct error *err)
+{
+    long status = 0;
+    int r;
+
+    client->hear = hear;
+    client->hear_ctx = ctx;
+    r = perform(client, "GET", path, NULL, NULL, &status, err);
+    client->hear = NULL;
+    if (r == 0 && status != 200)
+        r = refusal(NULL, status, err);
+    return r;
 }
 
 char *client_escape(struct client *client, const char *text)

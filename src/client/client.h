@@ -36,6 +36,12 @@ int client_do(struct client *client, const char *method, const char *path, json_
 /* The bytes of an answer as they are; freed with free(). */
 int client_fetch(struct client *client, const char *path, char **ret_data, size_t *ret_len_bytes,
                  struct error *err);
+/*
+ * A stream of server-sent events: hear() is given the data of each, until the server ends. 0, or
+ * -errno with text.
+ */
+int client_follow(struct client *client, const char *path,
+                  void (*hear)(void *ctx, const char *data), void *ctx, struct error *err);
 /* text as a part of a path or a query; freed with free(). */
 char *client_escape(struct client *client, const char *text);
 
