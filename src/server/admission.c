@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Before a machine is turned on: has the host what it wants? Reserves of processors are added up,
- * memory is added up, and the disk's room for saving it is taken at once, so that saving cannot
- * fail for lack of it later.
+ * memory is added up, and there must be room on the disk for saving it, which its process then keeps,
+ * so that saving cannot fail for lack of it later.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,6 +19,7 @@
 
 /* Besides the guest's memory: devices, screens, and what compressing may add. */
 #define SAVED_EXTRA_BYTES MIB(24)
+#define PROBE_FILE "saved.room"
 
 /* What it has, or will have: a changed definition counts from the next start on. */
 static uint64_t memory_of(const struct machine *m)
@@ -81,35 +82,30 @@ int admission_check(struct machine *m, struct problem *p)
     return r < 0 ? r : check_memory(m, p);
 }
 
-int admission_reserve(struct machine *m, struct problem *p)
+/* Taken for a moment, to see whether it is there; the machine's process takes it for good. */
+int admission_room(struct machine *m, struct problem *p)
 {
-    AUTO_FREE char *path = files_join(m->files, RESERVE_FILE);
+    AUTO_FREE char *path = files_join(m->files, PROBE_FILE);
     AUTO_FD int fd = path ? open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600) : -1;
     off_t bytes = (off_t)(memory_of(m) + SAVED_EXTRA_BYTES);
     char size[32];
     int r;
 
+    m->keeps_room = false;
     if (fd < 0)
         return problem_set(p, PROBLEM_CODE_FAILED, NULL, "%s: room for saving cannot be reserved",
                            m->files);
     do
         r = fallocate(fd, 0, 0, bytes) < 0 ? errno : 0;
     while (r == EINTR);
-    /* A file system that cannot promise room (tmpfs of old, NFS) leaves it to luck. */
+    unlink(path);
+    m->keeps_room = r == 0;
+    /* A file system that cannot promise room (NFS before 4.2, for one) leaves it to luck. */
     if (r == 0 || r == EOPNOTSUPP || r == ENOSYS)
         return 0;
-    unlink(path);
     return problem_set(p, PROBLEM_CODE_ADMISSION, NULL,
                        "%s has no room for saving %s, which takes up to %s; make room", m->files,
                        m->name, size_format((uint64_t)bytes, size, sizeof(size)));
-}
-
-void admission_release(struct machine *m)
-{
-    AUTO_FREE char *path = files_join(m->files, RESERVE_FILE);
-
-    if (path)
-        unlink(path);
 }
 
 uint64_t admission_reserved_bytes(struct server *server)

@@ -2,11 +2,10 @@
 #include "server/caller.h"
 
 #include <errno.h>
-#include <grp.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "server/accounts.h"
 #include "server/machine.h"
 #include "server/settings.h"
 
@@ -45,30 +44,20 @@ void caller_promote(struct caller *caller)
 
 int caller_fill(struct server *server, struct caller *caller, const char *user)
 {
-    gid_t gids[CALLER_GROUPS_MAX];
-    int count = CALLER_GROUPS_MAX;
-    struct passwd *account = getpwnam(user);
+    const struct account *account = account_of(server, user);
 
     snprintf(caller->user, sizeof(caller->user), "%s", user);
     caller->limit = caller->limit ? caller->limit : RIGHTS_ALL;
-    if (account) {
-        uid_t uid = account->pw_uid;
-
-        if (getgrouplist(user, account->pw_gid, gids, &count) < 0)
-            count = CALLER_GROUPS_MAX; /* that many are enough */
-        for (int i = 0; i < count && caller->group_count < CALLER_GROUPS_MAX; i++) {
-            struct group *group = getgrgid(gids[i]);
-
-            if (!group)
-                continue;
-            caller->groups[caller->group_count] = strdup(group->gr_name);
-            if (!caller->groups[caller->group_count])
-                return -ENOMEM;
-            caller->group_count++;
-        }
-        if (administers(server, caller, uid))
-            caller_promote(caller);
+    if (!account)
+        return -ENOMEM;
+    for (unsigned i = 0; i < account->group_count && i < CALLER_GROUPS_MAX; i++) {
+        caller->groups[i] = strdup(account->groups[i]);
+        if (!caller->groups[i])
+            return -ENOMEM;
+        caller->group_count++;
     }
+    if (account->known && administers(server, caller, account->uid))
+        caller_promote(caller);
     /* Full rights on the server are what an administrator has. */
     if (!caller->everywhere &&
         (caller_rights(server, caller, OBJECT_TYPE_SERVER, NULL) & RIGHT_BIT(RIGHT_FULL)))

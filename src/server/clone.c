@@ -43,10 +43,12 @@ static void on_first_disk(void *ctx, const struct child_result *child)
     struct problem p, ignored;
     bool ok = child->status == 0;
 
+    if (m)
+        m->op = OP_NONE;
     if (!ok)
         problem_set(&p, PROBLEM_CODE_FAILED, "/create-disk", "%.400s",
                     *child->errors ? child->errors : "the disk could not be made");
-    else if (m && add_disk(m, first->bus, &p) < 0)
+    else if (m && (add_disk(m, first->bus, &p) < 0 || machine_finished(m, &p) < 0))
         ok = false;
     if (!m)
         problem_set(&p, PROBLEM_CODE_CONFLICT, NULL, "the machine was removed meanwhile");
@@ -78,8 +80,10 @@ int clone_first_disk(struct machine *m, uint64_t size_bytes, const char *bus, bo
         *first = (struct first_disk){.server = m->server, .done = done, .ctx = ctx};
         memcpy(first->id, m->id, sizeof(first->id));
         snprintf(first->bus, sizeof(first->bus), "%s", bus);
-        if (child_start(m->server->loop, &request, NULL, &err) == 0)
+        if (child_start(m->server->loop, &request, NULL, &err) == 0) {
+            m->op = OP_OTHER; /* nobody starts it without its disk */
             return 0;
+        }
     }
     free(first);
     return problem_set(p, PROBLEM_CODE_FAILED, "/create-disk", "%s", err.text);
@@ -104,8 +108,10 @@ static void clone_end(struct clone *clone, const struct problem *problem)
     struct machine *from = machine_find(clone->server, clone->from);
     struct machine *to = machine_find(clone->server, clone->to);
     struct task *task = clone->task;
-    struct problem ignored;
+    struct problem ignored, unfinished;
 
+    if (!problem && !clone->cancelled && to && machine_finished(to, &unfinished) < 0)
+        problem = &unfinished;
     if (from && from->task == task) {
         from->op = OP_NONE;
         from->task = NULL;
@@ -266,7 +272,7 @@ int clone_begin(struct machine *m, const char *name, enum clone_disks disks, con
             json_object_del(definition, "disk");
         r = life_act(m, &request, ret_task, p);
     }
-    if (r == 0 && machine_create(m->server, definition, owner, &to, p) < 0) {
+    if (r == 0 && machine_create(m->server, definition, owner, true, &to, p) < 0) {
         life_finish(m, p);
         r = -1;
     }

@@ -15,49 +15,7 @@
 #include "server/files.h"
 #include "server/machine.h"
 #include "server/process.h"
-#include "server/saved.h"
 #include "server/stamp.h"
-
-struct machine *machine_find(struct server *server, const char *id)
-{
-    for (struct machine *m = server->machines; m; m = m->next)
-        if (!strcmp(m->id, id))
-            return m;
-    return NULL;
-}
-
-struct machine *machine_find_name(struct server *server, const char *name)
-{
-    for (struct machine *m = server->machines; m; m = m->next)
-        if (!strcmp(m->name, name))
-            return m;
-    return NULL;
-}
-
-static json_t *server_part(json_t *definition)
-{
-    return json_object_get(definition, "server");
-}
-
-const char *machine_owner(const struct machine *m)
-{
-    return json_string_value(json_object_get(server_part(m->definition), "owner"));
-}
-
-uint64_t definition_memory_bytes(json_t *definition)
-{
-    static const char units[] = "KMGT";
-    json_t *memory = schema_member(&schema_Definition, definition, "memory");
-    const char *text = json_string_value(memory), *unit;
-    char *end;
-    uint64_t n = text ? strtoull(text, &end, 10) : (uint64_t)json_integer_value(memory);
-    unsigned shift = 20;
-
-    if (text && *end && (unit = strchr(units, *end)))
-        shift = 10 * (unsigned)(unit - units + 1);
-    json_decref(memory);
-    return n << shift;
-}
 
 static void digest_of(json_t *definition, char etag[17])
 {
@@ -82,8 +40,8 @@ static int adopt(struct machine *m, json_t *definition)
     m->definition = definition;
     m->memory_bytes = definition_memory_bytes(definition);
     digest_of(definition, m->etag);
-    free(m->problem);
-    m->problem = NULL;
+    free(TAKE_PTR(m->problem));
+    free(TAKE_PTR(m->shown));
     return 0;
 }
 
@@ -104,6 +62,8 @@ static void machine_free(struct machine *m)
     free(m->run);
     free(m->problem);
     free(m->thumbnail.png);
+    free(m->shown);
+    free(m->shown_activity);
     json_decref(m->definition);
     json_decref(m->started);
     free(m);
@@ -147,6 +107,109 @@ static void unlink_machine(struct machine *m)
         at = &(*at)->next;
     *at = m->next;
     m->server->machine_count--;
+}
+
+/* ---- taking away ---- */
+
+/* What the server made in a folder, and the folder; it stays where something is left in it. */
+static void remove_files(const char *path, bool with_disks)
+{
+    DIR *folder = opendir(path);
+    struct dirent *entry;
+
+    while (folder && (entry = readdir(folder))) {
+        bool ours = !strncmp(entry->d_name, "status.json", 11) ||
+                    !strncmp(entry->d_name, "saved", 5) || !strcmp(entry->d_name, "screen.png") ||
+                    !strncmp(entry->d_name, "machine.json", 12);
+
+        if (ours || (with_disks && entry->d_type == DT_REG))
+            unlinkat(dirfd(folder), entry->d_name, 0);
+    }
+    if (folder)
+        closedir(folder);
+    rmdir(path);
+}
+
+static void remove_folders(const struct machine *m, bool with_disks)
+{
+    remove_files(m->files, with_disks);
+    remove_files(m->folder, false);
+}
+
+/*
+ * While this lies in its folder the machine is only half there: being made with a disk, or being
+ * removed with its disks. A server that finds it takes away all of it.
+ */
+static char *unfinished_path(const struct machine *m)
+{
+    return files_join(m->folder, "unfinished");
+}
+
+static int mark_unfinished(const struct machine *m, struct error *err)
+{
+    AUTO_FREE char *path = unfinished_path(m);
+
+    return path ? files_replace(path, "", 0, 0600, err) : -ENOMEM;
+}
+
+int machine_finished(struct machine *m, struct problem *p)
+{
+    AUTO_FREE char *path = unfinished_path(m);
+    struct error err = {"no memory"};
+
+    if (!path || files_remove(path, &err) < 0)
+        return problem_set(p, PROBLEM_CODE_FAILED, NULL, "%s", err.text);
+    return 0;
+}
+
+/* A folder that was just made, and was to have a machine; anything in it that may matter stays. */
+static void remove_empty(const struct machine *m)
+{
+    static const char *const names[] = {"unfinished.new", "machine.json.new"};
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        AUTO_FREE char *path = files_join(m->folder, names[i]);
+
+        if (path)
+            unlink(path);
+    }
+    rmdir(m->files);
+    rmdir(m->folder);
+}
+
+/* What an earlier server did not bring to its end. */
+static void remove_unfinished(struct machine *m)
+{
+    AUTO_FREE char *path = files_join(m->folder, "machine.json");
+    AUTO_FREE char *marker = unfinished_path(m);
+    struct actor actor = actor_system("inventory");
+    json_t *definition = NULL;
+    const char *name;
+
+    if (!path || !marker)
+        return;
+    if (access(marker, F_OK) < 0) {
+        if (access(path, F_OK) < 0)
+            remove_empty(m);
+        return;
+    }
+    files_read_json(path, &definition, NULL);
+    name = json_string_value(json_object_get(definition, "name"));
+    files_remove(path, NULL);
+    remove_files(m->files, true);
+    remove_files(m->folder, false);
+    if (access(m->files, F_OK) < 0 && unlink(marker) == 0)
+        rmdir(m->folder);
+    bus_event(m->server,
+              &(struct event){.kind = EVENT_KIND_SERVER_RECOVERED,
+                              .severity = SEVERITY_WARNING,
+                              .actor = &actor,
+                              .about = {OBJECT_TYPE_MACHINE, m->id, name},
+                              .cause = EVENT_CAUSE_SERVER},
+              "the server ended while %s was being made or removed; what was left of it has been "
+              "taken away",
+              name ? name : m->id);
+    json_decref(definition);
 }
 
 /* ---- status.json ---- */
@@ -219,7 +282,7 @@ static void read_status(struct machine *m)
 
 static int set_part(json_t *definition, const char *name, const char *value)
 {
-    json_t *part = server_part(definition);
+    json_t *part = json_object_get(definition, "server");
 
     if (!json_is_object(part)) {
         part = json_object();
@@ -338,6 +401,24 @@ static void load_one(struct server *server, const char *folder, json_t *problems
     machine_changed(m);
 }
 
+void inventory_recover(struct server *server)
+{
+    AUTO_FREE char *path = files_join(server->state, "machines");
+    DIR *folder = path ? opendir(path) : NULL;
+    struct dirent *entry;
+
+    while (folder && (entry = readdir(folder))) {
+        struct machine *m = id_valid(entry->d_name) ? machine_alloc(server, entry->d_name) : NULL;
+
+        if (!m)
+            continue;
+        remove_unfinished(m);
+        machine_free(m);
+    }
+    if (folder)
+        closedir(folder);
+}
+
 unsigned inventory_load(struct server *server, json_t *ret_problems)
 {
     AUTO_FREE char *path = files_join(server->state, "machines");
@@ -383,31 +464,6 @@ void inventory_free(struct server *server)
 
 /* ---- changing ---- */
 
-/* What the server made in a folder, and the folder; it stays where something is left in it. */
-static void remove_files(const char *path, bool with_disks)
-{
-    DIR *folder = opendir(path);
-    struct dirent *entry;
-
-    while (folder && (entry = readdir(folder))) {
-        bool ours = !strncmp(entry->d_name, "status.json", 11) ||
-                    !strncmp(entry->d_name, "saved", 5) || !strcmp(entry->d_name, "screen.png") ||
-                    !strncmp(entry->d_name, "machine.json", 12);
-
-        if (ours || (with_disks && entry->d_type == DT_REG))
-            unlinkat(dirfd(folder), entry->d_name, 0);
-    }
-    if (folder)
-        closedir(folder);
-    rmdir(path);
-}
-
-static void remove_folders(const struct machine *m, bool with_disks)
-{
-    remove_files(m->files, with_disks);
-    remove_files(m->folder, false);
-}
-
 static int write_definition(struct machine *m, json_t *definition, struct problem *p)
 {
     AUTO_FREE char *path = files_join(m->folder, "machine.json");
@@ -422,7 +478,7 @@ static int write_definition(struct machine *m, json_t *definition, struct proble
     return 0;
 }
 
-int machine_create(struct server *server, json_t *definition, const char *owner,
+int machine_create(struct server *server, json_t *definition, const char *owner, bool unfinished,
                    struct machine **ret_machine, struct problem *p)
 {
     const char *name = json_string_value(json_object_get(definition, "name"));
@@ -440,7 +496,9 @@ int machine_create(struct server *server, json_t *definition, const char *owner,
     own = json_deep_copy(definition);
     if (!m || !own || set_part(own, "id", id) < 0 || (owner && set_part(own, "owner", owner) < 0)) {
         r = problem_set(p, PROBLEM_CODE_UNAVAILABLE, NULL, "no memory");
-    } else if (files_folder(m->folder, 0700, &err) < 0 || files_folder(m->files, 0700, &err) < 0) {
+    } else if (files_folder(m->folder, 0700, &err) < 0 || files_folder(m->files, 0700, &err) < 0 ||
+               (unfinished && mark_unfinished(m, &err) < 0)) {
+        remove_folders(m, false);
         r = problem_set(p, PROBLEM_CODE_FAILED, NULL, "%s", err.text);
     } else {
         r = write_definition(m, own, p);
@@ -488,88 +546,19 @@ int machine_remove(struct machine *m, bool with_disks, struct problem *p)
     AUTO_FREE char *path = files_join(m->folder, "machine.json");
     struct error err = {"no memory"};
 
+    /* A full disk has no room for the mark; all the more may disks be removed from it. */
+    if (with_disks)
+        mark_unfinished(m, &err);
     if (!path || files_remove(path, &err) < 0)
         return problem_set(p, PROBLEM_CODE_FAILED, NULL, "%s", err.text);
     permission_forget_object(m->server, OBJECT_TYPE_MACHINE, m->id);
-    remove_folders(m, with_disks);
+    remove_files(m->files, with_disks);
+    if (with_disks)
+        machine_finished(m, p);
+    remove_files(m->folder, false);
     process_clean(m);
     unlink_machine(m);
     bus_send(m->server, &(struct bus_message){.type = BUS_DELETED, .deleted = m->id});
     machine_free(m);
     return 0;
-}
-
-/* ---- asking ---- */
-
-char *machine_disk_path(const struct machine *m, const char *file)
-{
-    return *file == '/' ? strdup(file) : files_join(m->folder, file);
-}
-
-static bool definition_uses(const struct machine *m, json_t *definition, const char *path)
-{
-    json_t *disk, *disks = json_object_get(definition, "disk");
-    size_t i;
-
-    json_array_foreach(disks, i, disk)
-    {
-        AUTO_FREE char *own =
-            machine_disk_path(m, json_string_value(json_object_get(disk, "file")));
-        AUTO_FREE char *real = own ? realpath(own, NULL) : NULL;
-
-        if (own && !strcmp(real ? real : own, path))
-            return true;
-    }
-    return false;
-}
-
-bool machine_uses(const struct machine *m, const char *path)
-{
-    json_t *saved;
-    bool uses;
-
-    if (definition_uses(m, m->definition, path) ||
-        (m->started && definition_uses(m, m->started, path)))
-        return true;
-    if (m->state != MACHINE_STATE_SAVED)
-        return false;
-    saved = saved_definition(m);
-    uses = definition_uses(m, saved, path);
-    json_decref(saved);
-    return uses;
-}
-
-struct machine *machine_using(struct server *server, const char *path, const struct machine *except)
-{
-    for (struct machine *m = server->machines; m; m = m->next)
-        if (m != except && machine_uses(m, path))
-            return m;
-    return NULL;
-}
-
-json_t *machine_part(const struct machine *m, const char *part)
-{
-    return json_object_get(server_part(m->definition), part);
-}
-
-static const struct schema *part_schema(const char *part)
-{
-    if (!part)
-        return &schema_ServerPart;
-    return !strcmp(part, "autostart") ? &schema_ServerPart_autostart : &schema_MachineResources;
-}
-
-static json_t *part_value(const struct machine *m, const char *part)
-{
-    return part ? machine_part(m, part) : server_part(m->definition);
-}
-
-long long machine_integer(const struct machine *m, const char *part, const char *name)
-{
-    return schema_integer(part_schema(part), part_value(m, part), name);
-}
-
-int machine_choice(const struct machine *m, const char *part, const char *name)
-{
-    return schema_choice(part_schema(part), part_value(m, part), name);
 }

@@ -1,28 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * Files of a cgroup: Documentation/admin-guide/cgroup-v2.rst of Linux.
- */
 #include "server/jail.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 
-#include "base/log.h"
 #include "server/bus.h"
 #include "server/child.h"
 #include "server/files.h"
 #include "server/networks.h"
 #include "server/process.h"
+#include "server/shares.h"
 
-#define LOG_ROOM "jail"
 #define JAIL_PROGRAM "yado-jail"
 #define REACH_MS 10000
-#define CPU_PERIOD_US 100000
-#define DEVICE_BYTES 32
 /* A machine's user: a number of its own in a range that no account has (see yado-jail(8)). */
 #define UID_FIRST 0x59000000u
 #define UID_COUNT 0x00ffffffu
@@ -62,18 +53,9 @@ static int add_file(struct jail *jail, const char *option, const char *path)
     return r < 0 || !file ? r : add_owned(jail, strdup(path));
 }
 
-static const char *machine_text(const struct machine *m, const char *name)
+static const char *member(const struct machine *m, const char *name)
 {
     return json_string_value(json_object_get(m->started, name));
-}
-
-static char *group_of(const struct machine *m)
-{
-    AUTO_FREE char *name = NULL;
-
-    if (!m->server->cgroup || asprintf(&name, "machine-%s", m->id) < 0)
-        return NULL;
-    return files_join(m->server->cgroup, name);
 }
 
 static int add_disks(struct jail *jail, struct machine *m)
@@ -110,7 +92,7 @@ static int add_parents(struct jail *jail, struct machine *m)
 {
     json_t *folder, *folders = json_object_get(m->server->settings, "folders");
     size_t i;
-    int r = add_file(jail, "--parents", machine_text(m, "parents"));
+    int r = add_file(jail, "--parents", member(m, "parents"));
 
     json_array_foreach(folders, i, folder)
     {
@@ -145,7 +127,7 @@ static int add_nets(struct jail *jail, struct machine *m)
 static int fill(struct jail *jail, struct machine *m, const char *const *args)
 {
     static const char *const files[] = {"kernel", "initrd", "cdrom", "floppy", "firmware"};
-    AUTO_FREE char *group = group_of(m);
+    AUTO_FREE char *group = share_group(m);
     AUTO_FREE char *definition = files_join(m->run, "vm.json"); /* the server's, as is */
     AUTO_FREE char *links = files_join(m->run, NETWORK_LINKS);
     char uid[16];
@@ -167,7 +149,7 @@ static int fill(struct jail *jail, struct machine *m, const char *const *args)
     if (r == 0)
         r = add_disks(jail, m);
     for (size_t i = 0; i < ARRAY_LEN(files) && r == 0; i++)
-        r = add_file(jail, "--read", machine_text(m, files[i]));
+        r = add_file(jail, "--read", member(m, files[i]));
     if (r == 0)
         r = add_parents(jail, m);
     if (r == 0)
@@ -293,195 +275,10 @@ void jail_look(struct machine *m)
     m->server->jail_said = TAKE_PTR(missing);
 }
 
-/* ---- cgroup ---- */
-
-static int put(const char *folder, const char *name, const char *text)
-{
-    AUTO_FREE char *path = files_join(folder, name);
-    AUTO_FD int fd = path ? open(path, O_WRONLY | O_CLOEXEC) : -1;
-
-    if (fd < 0)
-        return -errno;
-    return write(fd, text, strlen(text)) < 0 ? -errno : 0;
-}
-
-/* "MAJOR:MINOR" of the disk that a file lies on: io.max knows no partitions. */
-static int find_device(const char *file, char *text, size_t room)
-{
-    AUTO_FD int fd = -1;
-    char path[64];
-    struct stat st;
-    ssize_t n;
-
-    if (stat(file, &st) < 0)
-        return -errno;
-    snprintf(text, room, "%u:%u", major(st.st_dev), minor(st.st_dev));
-    snprintf(path, sizeof(path), "/sys/dev/block/%.31s/partition", text);
-    if (access(path, F_OK) < 0)
-        return 0;
-    snprintf(path, sizeof(path), "/sys/dev/block/%.31s/../dev", text);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    n = fd < 0 ? -1 : read(fd, text, room - 1);
-    if (n < 0)
-        return -errno;
-    text[n] = '\0';
-    text[strcspn(text, "\n")] = '\0';
-    return 0;
-}
-
-/* io.max: "MAJOR:MINOR rbps=N …". */
-static int set_io(const char *group, struct machine *m, json_t *limit)
-{
-    static const char *const names[][2] = {{"read-bytes-per-second", "rbps"},
-                                           {"write-bytes-per-second", "wbps"},
-                                           {"reads-per-second", "riops"},
-                                           {"writes-per-second", "wiops"}};
-    AUTO_FREE char *path = machine_disk_path(m, json_string_value(json_object_get(limit, "file")));
-    char text[256];
-    size_t used;
-    int r = path ? find_device(path, text, DEVICE_BYTES) : -ENOMEM;
-
-    if (r < 0)
-        return r;
-    used = strlen(text);
-    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        json_t *value = json_object_get(limit, names[i][0]);
-        char number[32] = "max";
-
-        if (value)
-            snprintf(number, sizeof(number), "%lld", (long long)json_integer_value(value));
-        used += (size_t)snprintf(text + used, sizeof(text) - used, " %s=%s", names[i][1], number);
-    }
-    return put(group, "io.max", text);
-}
-
-/* The first thing that fails is what is said; the others are set all the same. */
-static int configure(const char *group, struct machine *m, struct error *err)
-{
-    json_t *resources = machine_part(m, "resources"), *limit;
-    json_t *cpu_max = json_object_get(resources, "cpu-max-percent");
-    json_t *memory_max = json_object_get(resources, "memory-max-bytes");
-    char text[64];
-    int first = 0;
-    size_t i;
-
-#define SET(file, ...)                                                                             \
-    do {                                                                                           \
-        int r_;                                                                                    \
-        snprintf(text, sizeof(text), __VA_ARGS__);                                                 \
-        r_ = put(group, file, text);                                                               \
-        if (r_ < 0 && first == 0)                                                                  \
-            first = error_set(err, r_, "%s: %s", file, strerror(-r_));                             \
-    } while (0)
-    SET("cpu.weight", "%lld", machine_integer(m, "resources", "cpu-weight"));
-    if (cpu_max)
-        SET("cpu.max", "%lld %d", (long long)json_integer_value(cpu_max) * (CPU_PERIOD_US / 100),
-            CPU_PERIOD_US);
-    else
-        SET("cpu.max", "max");
-    if (memory_max)
-        SET("memory.max", "%lld", (long long)json_integer_value(memory_max));
-    else
-        SET("memory.max", "max");
-    SET("io.weight", "%lld", machine_integer(m, "resources", "io-weight"));
-#undef SET
-    json_array_foreach(json_object_get(resources, "disks"), i, limit)
-    {
-        int r = set_io(group, m, limit);
-
-        if (r < 0 && first == 0)
-            first = error_set(err, r, "io.max: %s", strerror(-r));
-    }
-    return first;
-}
-
-void jail_share(struct machine *m)
-{
-    AUTO_FREE char *group = group_of(m);
-    struct error err = {""};
-
-    if (!group)
-        return;
-    if (mkdir(group, 0755) < 0 && errno != EEXIST) {
-        log_warning("%s: %s", group, strerror(errno));
-        return;
-    }
-    if (configure(group, m, &err) < 0)
-        log_warning("%s: %s", m->name, err.text);
-}
-
-void jail_join(struct machine *m, pid_t pid)
-{
-    AUTO_FREE char *group = group_of(m);
-    char text[16];
-    int r;
-
-    if (!group)
-        return;
-    snprintf(text, sizeof(text), "%d", (int)pid);
-    r = put(group, "cgroup.procs", text);
-    if (r < 0)
-        log_warning("%s: cgroup.procs: %s", group, strerror(-r));
-}
-
-int jail_change(struct machine *m, struct error *err)
-{
-    AUTO_FREE char *group = group_of(m);
-
-    return group && m->process ? configure(group, m, err) : 0;
-}
-
-void jail_unshare(struct machine *m)
-{
-    AUTO_FREE char *group = group_of(m);
-
-    if (group)
-        rmdir(group);
-}
-
-/* The cgroup that this process is in: "0::/PATH" of /proc/self/cgroup. */
-static char *own_group(void)
-{
-    FILE *file = fopen("/proc/self/cgroup", "re");
-    char line[1024], *path = NULL;
-
-    while (file && !path && fgets(line, sizeof(line), file)) {
-        line[strcspn(line, "\n")] = '\0';
-        if (!strncmp(line, "0::", 3) && asprintf(&path, "/sys/fs/cgroup%s", line + 3) < 0)
-            path = NULL;
-    }
-    if (file)
-        fclose(file);
-    return path;
-}
-
-/*
- * A group with processes cannot hand controllers on, so the server moves into a leaf of its own
- * first. That is allowed where systemd has delegated the group (Delegate=yes), or to root.
- */
-static const char *init_group(struct server *server)
-{
-    AUTO_FREE char *group = own_group();
-    AUTO_FREE char *leaf = group ? files_join(group, "server") : NULL;
-    char pid[16];
-
-    if (!group || !leaf || access("/sys/fs/cgroup/cgroup.controllers", R_OK) < 0)
-        return "the host has no cgroup v2 at /sys/fs/cgroup";
-    if (access(group, W_OK) < 0 || !strcmp(group, "/sys/fs/cgroup/"))
-        return "the server's cgroup is not its own; run it as the service yadod";
-    snprintf(pid, sizeof(pid), "%d", (int)getpid());
-    if ((mkdir(leaf, 0755) < 0 && errno != EEXIST) || put(leaf, "cgroup.procs", pid) < 0 ||
-        put(group, "cgroup.subtree_control", "+cpu +memory +io") < 0)
-        return "the server's cgroup cannot be divided; is Delegate=yes in its unit?";
-    server->cgroup = TAKE_PTR(group);
-    return NULL;
-}
-
 void jail_init(struct server *server)
 {
     AUTO_FREE char *program = files_join(server->programs, JAIL_PROGRAM);
 
-    server->cgroup_missing = init_group(server);
     if (geteuid() != 0)
         server->jail_missing = "the server does not run as root: machines run as its own user, "
                                "without namespaces of their own";

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What keeps a machine's process apart: yado-jail, which only root can use, and a cgroup (v2) of
- * its own. Where either is missing machines run all the same, and the server's status says so.
+ * What keeps a machine's process apart: yado-jail, which only root can use. Where it is missing
+ * machines run all the same, and the server's status says so.
  */
 #ifndef SERVER_JAIL_H
 #define SERVER_JAIL_H
@@ -17,7 +17,7 @@ struct jail {
     unsigned owned_count;
 };
 
-/* Find out what there is; sets server->jail_missing and server->cgroup. */
+/* Find out whether there is one; sets server->jail_missing. */
 void jail_init(struct server *server);
 /* The command line that starts args (ended by NULL) in the machine's jail. -errno with text. */
 int jail_wrap(struct machine *m, const char *const *args, struct jail *ret_jail, struct error *err);
@@ -32,14 +32,5 @@ void jail_look(struct machine *m);
  */
 void jail_reach(struct machine *m, const char *path,
                 void (*done)(void *ctx, const struct problem *p), void *ctx);
-
-/* Make the machine's cgroup, with the machine's share of the host. */
-void jail_share(struct machine *m);
-/* Put a process that has no jail into it; one that has goes there by itself. */
-void jail_join(struct machine *m, pid_t pid);
-/* The share has been changed. 0, or -errno with text. */
-int jail_change(struct machine *m, struct error *err);
-/* The machine is off: remove its cgroup. */
-void jail_unshare(struct machine *m);
 
 #endif

@@ -8,8 +8,8 @@
 
 #include "server/bus.h"
 #include "server/files.h"
-#include "server/jail.h"
 #include "server/saved.h"
+#include "server/shares.h"
 #include "server/stamp.h"
 
 #define ANSWER_MS 20000
@@ -275,11 +275,9 @@ static void keep_picture(struct machine *m)
 static void save_failed(struct machine *m, const char *why)
 {
     struct actor actor = m->task ? m->task->actor : actor_system("server");
-    struct problem p;
 
     tell(m, EVENT_KIND_MACHINE_SAVE_FAILED, SEVERITY_ERROR, &actor, EVENT_CAUSE_REQUEST,
          "%s could not be saved: %s", m->name, why);
-    admission_reserve(m, &p);
     life_set_state(m, m->save_paused ? MACHINE_STATE_PAUSED : MACHINE_STATE_RUNNING);
     fail(m, PROBLEM_CODE_FAILED, "%s", why);
 }
@@ -303,7 +301,6 @@ static int begin_save(struct machine *m)
     if (r < 0)
         return r;
     m->save_paused = m->state == MACHINE_STATE_PAUSED;
-    admission_release(m);
     r = process_call(m, "save", json_pack("{s:s}", "path", path), 0, on_save_begun, m);
     if (r == 0)
         life_set_state(m, MACHINE_STATE_SAVING);
@@ -319,14 +316,12 @@ static int begin_start(struct machine *m, struct problem *p)
     int r = admission_check(m, p);
 
     if (r == 0)
-        r = admission_reserve(m, p);
+        r = admission_room(m, p);
     if (r < 0)
         return r;
     r = process_start(m, restore, &err);
-    if (r < 0) {
-        admission_release(m);
+    if (r < 0)
         return problem_set(p, PROBLEM_CODE_FAILED, NULL, "%s", *err.text ? err.text : strerror(-r));
-    }
     m->has_reason = false;
     m->was_on = true;
     m->activity = (struct activity){0};
@@ -354,9 +349,7 @@ static void started(struct machine *m)
 static void reattached(struct machine *m, const char *state)
 {
     AUTO_FREE char *saved = files_join(m->files, SAVED_FILE);
-    AUTO_FREE char *part = files_join(m->files, SAVED_FILE ".part");
     struct actor actor = actor_system("server");
-    struct problem p;
     int64_t time;
 
     if (!strcmp(state, "restoring") || !strcmp(state, "saving")) {
@@ -364,8 +357,6 @@ static void reattached(struct machine *m, const char *state)
         life_set_state(m, *state == 'r' ? MACHINE_STATE_RESTORING : MACHINE_STATE_SAVING);
         return;
     }
-    if (part)
-        unlink(part);
     if (!strcmp(state, "running") && saved) {
         files_remove(saved, NULL); /* it was restored from that */
         saved_forget(m);
@@ -375,7 +366,6 @@ static void reattached(struct machine *m, const char *state)
         life_set_state(m, MACHINE_STATE_SAVING);
         return;
     }
-    admission_reserve(m, &p);
     if (!strcmp(state, "running"))
         m->has_reason = false;
     else if (!strcmp(state, "disk-full"))
@@ -519,10 +509,9 @@ void life_ended(struct machine *m, const struct process_end *end)
 {
     enum machine_state before = m->state;
     bool saved = machine_saved(m, NULL, NULL);
-    AUTO_FREE char *part = files_join(m->files, SAVED_FILE ".part");
+    AUTO_FREE char *part = files_join(m->files, SAVED_PART);
 
-    admission_release(m);
-    jail_unshare(m);
+    share_remove(m);
     if (part)
         unlink(part);
     json_decref(m->started);

@@ -42,9 +42,11 @@ void life_ended(struct machine *m, const struct process_end *end);
 
 /* Whether the host has what the machine wants. 0, or -1 with the problem. */
 int admission_check(struct machine *m, struct problem *p);
-/* Room for saving it, taken from the disk now. 0, or -1 with the problem. */
-int admission_reserve(struct machine *m, struct problem *p);
-void admission_release(struct machine *m);
+/*
+ * Whether the disk has room for saving it. 0, or -1 with the problem. Sets m->keeps_room: the process
+ * is to hold that room from its start on, until it is saved or ends.
+ */
+int admission_room(struct machine *m, struct problem *p);
 /* Bytes that are kept for saving below a path's file system, for the server's status. */
 uint64_t admission_reserved_bytes(struct server *server);
 

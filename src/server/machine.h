@@ -6,6 +6,8 @@
 #ifndef SERVER_MACHINE_H
 #define SERVER_MACHINE_H
 
+#include <stdio.h>
+
 #include "server/actor.h"
 #include "server/caller.h"
 #include "server/problem.h"
@@ -35,6 +37,8 @@ struct activity {
     uint64_t memory_bytes;
     uint64_t disk_read_bytes, disk_write_bytes;
     double disk_read_rate, disk_write_rate;
+    bool has_network; /* the counters of its adapters are known */
+    uint64_t network_read_bytes, network_write_bytes;
     float history[HISTORY_SAMPLES];
     unsigned history_at, history_count;
 };
@@ -66,9 +70,11 @@ struct machine {
     char reason_text[256];
     struct actor reason_actor;
     bool save_paused; /* it stood still when saving began */
+    bool keeps_room;  /* its process holds the room that saving takes */
     bool was_on;      /* when the server ended: for autostart */
     json_t *started;  /* the definition that the process was started with, or NULL */
     bool jailed;
+    bool shared; /* has a cgroup */
     char engine[64];
 
     struct process *process;
@@ -80,6 +86,11 @@ struct machine {
 
     struct activity activity;
     struct picture thumbnail;
+    /* view.c's: what is shown of it, until machine_changed() and until the next sample; or NULL. */
+    char *shown, *shown_activity;
+    /* What lies among its files, and when that was counted (steady; 0: never). rest/quota.c. */
+    long long own_bytes;
+    int64_t own_counted_ms;
 
     struct machine *next;
 };
@@ -89,24 +100,31 @@ struct machine {
 /* Read all definitions. Those that are new become machines; ret_problems (NULL or an array) gets
  * a line for each that cannot be used. Returns how many there are. */
 unsigned inventory_load(struct server *server, json_t *ret_problems);
+/* Before that, once: take away what a server that was killed has left half made or half removed. */
+void inventory_recover(struct server *server);
 void inventory_free(struct server *server);
-struct machine *machine_find(struct server *server, const char *id);
-struct machine *machine_find_name(struct server *server, const char *name);
-/* NULL: nobody in particular. */
-const char *machine_owner(const struct machine *m);
 
 /*
  * Make one, turned off. definition has passed the schema; it is copied. owner may be NULL. 0, or
- * -1 with the problem.
+ * -1 with the problem. unfinished: its disks are still to be made; a server that starts before
+ * machine_finished() removes it.
  */
-int machine_create(struct server *server, json_t *definition, const char *owner,
+int machine_create(struct server *server, json_t *definition, const char *owner, bool unfinished,
                    struct machine **ret_machine, struct problem *p);
+int machine_finished(struct machine *m, struct problem *p);
 /* Take another definition, which has passed the schema, for the machine. 0, or -1. */
 int machine_redefine(struct machine *m, json_t *definition, struct problem *p);
 /* Remove its files (with_disks: those in its folder too) and forget it. m is gone afterwards. */
 int machine_remove(struct machine *m, bool with_disks, struct problem *p);
 /* Write status.json. */
 void machine_keep_status(struct machine *m);
+
+/* ---- machine.c ---- */
+
+struct machine *machine_find(struct server *server, const char *id);
+struct machine *machine_find_name(struct server *server, const char *name);
+/* NULL: nobody in particular. */
+const char *machine_owner(const struct machine *m);
 /* The path of a disk of its definition as the host knows it; freed with free(). */
 char *machine_disk_path(const struct machine *m, const char *file);
 /* True when it has this file, resolved, as a disk: now, from the next start on, or where saved. */
@@ -124,10 +142,15 @@ int machine_choice(const struct machine *m, const char *part, const char *name);
 
 /* ---- view.c ---- */
 
-/* As the API shows it to a caller (NULL: the server itself). */
-json_t *machine_json(struct machine *m, const struct caller *caller);
+/*
+ * As the API shows it to a caller (NULL: the server itself): a JSON object as text. -ENOMEM, with
+ * nothing written.
+ */
+int machine_print(struct machine *m, const struct caller *caller, FILE *out);
+/* The same; freed with free(). NULL: no memory. */
+char *machine_text(struct machine *m, const struct caller *caller);
 json_t *activity_json(const struct machine *m, bool with_history);
-/* Tell all that it has changed. */
+/* What is shown of it has changed: make it anew, and tell all. */
 void machine_changed(struct machine *m);
 struct about machine_about(const struct machine *m);
 /* Its saved memory: true when there is some. */

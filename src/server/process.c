@@ -17,6 +17,7 @@
 #include "server/life.h"
 #include "server/networks.h"
 #include "server/saved.h"
+#include "server/shares.h"
 #include "server/stamp.h"
 
 #define VM_PROGRAM "yado-vm"
@@ -149,6 +150,7 @@ static void ended(struct process *p)
     if (!m)
         return;
     read_end(m, &end);
+    p->channel = channel_end(p->channel); /* who waits for an answer gets none */
     console_close(m);
     m->process = NULL;
     process_done(p);
@@ -393,6 +395,10 @@ static int spawn(struct machine *m, struct process *p, bool restore, int lock, s
         args[count++] = "--restore";
         args[count++] = saved;
     }
+    if (m->keeps_room) {
+        args[count++] = "--reserve-state";
+        args[count++] = saved;
+    }
     args[count] = NULL;
     r = jail_wrap(m, args, &jail, err);
     if (r < 0)
@@ -445,7 +451,7 @@ int process_start(struct machine *m, bool restore, struct error *err)
     m->started = restore ? saved_definition(m) : json_deep_copy(m->definition);
     m->started_ms = stamp_now_ms();
     m->jailed = false; /* until it answers */
-    jail_share(m);
+    share_make(m);
     network_link(m);
     r = m->started ? write_files(m, err) : -ENOMEM;
     p = r == 0 ? process_new(m) : NULL;
@@ -455,12 +461,13 @@ int process_start(struct machine *m, bool restore, struct error *err)
         if (p)
             process_done(p);
         remove_old(m);
+        share_remove(m);
         json_decref(TAKE_PTR(m->started));
         return r;
     }
     m->process = p;
     if (m->server->jail_missing)
-        jail_join(m, p->pid);
+        share_join(m, p->pid);
     uv_timer_start(&p->retry, on_retry, p->delay_ms, 0);
     return 0;
 }
@@ -480,7 +487,7 @@ bool process_find(struct machine *m)
     m->started = json_is_object(definition) ? json_incref(definition) : json_object();
     m->started_ms = (int64_t)json_integer_value(json_object_get(started, "time"));
     if (is_locked(m)) {
-        jail_share(m); /* which systemd takes back while there is no server (yadod.service) */
+        share_make(m); /* which systemd takes back while there is no server (yadod.service) */
         m->process = process_new(m);
         if (m->process)
             begin_connect(m->process);

@@ -20,7 +20,7 @@
 #include "wire/channel.h"
 
 #define SAVED_FILE "saved.state"
-#define RESERVE_FILE "saved.room"
+#define SAVED_PART SAVED_FILE ".part" /* what is being written; until then, the room for it */
 
 /* How a process has come to its end. */
 struct process_end {

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/file.h>
 
+#include "server/accounts.h"
 #include "server/automation.h"
 #include "server/bus.h"
 #include "server/caller.h"
@@ -15,6 +16,7 @@
 #include "server/networks.h"
 #include "server/sessions.h"
 #include "server/settings.h"
+#include "server/shares.h"
 #include "server/stamp.h"
 #include "server/tasks.h"
 #include "server/tick.h"
@@ -86,9 +88,11 @@ int server_open(struct server *server, struct error *err)
     if (r < 0)
         return r;
     jail_init(server);
+    shares_init(server, &shares_host);
     task_recover(server);
     automation_start(server);
     networks_open(server);
+    inventory_recover(server);
     inventory_load(server, NULL);
     find_running(server);
     return 0;
@@ -127,6 +131,7 @@ void server_close(struct server *server)
     networks_close(server);
     task_free_all(server);
     permissions_free(server);
+    accounts_free(server);
     throttle_free(server);
     server->store = store_close(server->store);
     json_decref(server->settings);

@@ -17,6 +17,8 @@ struct network;
 struct task;
 struct bus_listener;
 struct permission;
+struct shares_world;
+struct account;
 struct throttle;
 struct webhooks;
 struct autostart;
@@ -39,6 +41,7 @@ struct server {
     struct bus_listener *listeners;
     struct permission *permissions;
     unsigned permission_count;
+    struct account *accounts; /* of the host, as last asked */
     struct throttle *throttle;
     struct webhooks *webhooks;
     struct autostart *autostart;
@@ -55,7 +58,8 @@ struct server {
 
     const char *jail_missing; /* why there is no jail; NULL: there is one */
     char *jail_said;          /* what of the jail the host refuses, when that was last told */
-    char *cgroup;             /* folder of the cgroup that machines' groups are made in, or NULL */
+    const struct shares_world *shares; /* where the host says what there is */
+    char *cgroup; /* folder of the cgroup that machines' groups are made in, or NULL */
     const char *cgroup_missing;
     char *https_url, *https_fingerprint; /* of the listener, or NULL */
     char *https_problem;

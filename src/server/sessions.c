@@ -239,9 +239,9 @@ void session_end(struct server *server, const struct caller *caller)
     store_run(server->store, NULL, "DELETE FROM sessions WHERE hash = ?", "s", caller->secret_hash);
 }
 
-void sessions_end_user(struct server *server, const char *user)
+int sessions_end_user(struct server *server, const char *user)
 {
-    store_run(server->store, NULL, "DELETE FROM sessions WHERE user = ?", "s", user);
+    return store_run(server->store, NULL, "DELETE FROM sessions WHERE user = ?", "s", user);
 }
 
 void sessions_expire(struct server *server)

@@ -27,7 +27,7 @@ int session_new(struct server *server, const char *user, const char *address,
 /* Who a cookie's secret stands for; -ENOENT. */
 int session_find(struct server *server, const char *secret, struct caller *ret_caller);
 void session_end(struct server *server, const struct caller *caller);
-void sessions_end_user(struct server *server, const char *user);
+int sessions_end_user(struct server *server, const char *user);
 void sessions_expire(struct server *server);
 
 /* Who a token stands for; -ENOENT. */

@@ -2,6 +2,7 @@
 /*
  * Machines as the API shows them.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -59,6 +60,10 @@ json_t *activity_json(const struct machine *m, bool with_history)
     set_number(o, "disk-write-bytes", a->disk_write_bytes);
     json_object_set_new(o, "disk-read-rate", json_real(a->disk_read_rate));
     json_object_set_new(o, "disk-write-rate", json_real(a->disk_write_rate));
+    if (a->has_network) {
+        set_number(o, "network-read-bytes", a->network_read_bytes);
+        set_number(o, "network-write-bytes", a->network_write_bytes);
+    }
     if (with_history) {
         history = json_array();
         for (unsigned i = 0; i < a->history_count; i++)
@@ -119,15 +124,13 @@ static json_t *media_json(const struct machine *m)
     return media;
 }
 
-json_t *machine_json(struct machine *m, const struct caller *caller)
+/* All but what is each caller's, and what moves by itself. */
+static json_t *fixed_json(struct machine *m)
 {
-    unsigned rights =
-        caller ? caller_rights(m->server, caller, OBJECT_TYPE_MACHINE, m->id) : RIGHTS_ALL;
     json_t *o =
-        json_pack("{s:s, s:s, s:s, s:s, s:O, s:o, s:o, s:s, s:o}", "id", m->id, "name", m->name,
-                  "state", machine_state_names[m->state], "etag", m->etag, "definition",
-                  m->definition, "rights", rights_json(rights), "needs-restart", needs_restart(m),
-                  "folder", m->folder, "media", media_json(m));
+        json_pack("{s:s, s:s, s:s, s:s, s:O, s:o, s:s, s:o}", "id", m->id, "name", m->name, "state",
+                  machine_state_names[m->state], "etag", m->etag, "definition", m->definition,
+                  "needs-restart", needs_restart(m), "folder", m->folder, "media", media_json(m));
     uint64_t bytes;
     int64_t time;
 
@@ -144,8 +147,6 @@ json_t *machine_json(struct machine *m, const struct caller *caller)
         json_object_set_new(o, "jailed", json_boolean(m->jailed));
         if (*m->engine)
             json_object_set_new(o, "engine", json_string(m->engine));
-        if (m->activity.time_ms)
-            json_object_set_new(o, "activity", activity_json(m, true));
     } else if (machine_saved(m, &bytes, &time)) {
         json_t *saved = json_object();
 
@@ -153,13 +154,73 @@ json_t *machine_json(struct machine *m, const struct caller *caller)
         set_number(saved, "bytes", bytes);
         json_object_set_new(o, "saved", saved);
     }
-    if (m->task)
-        json_object_set_new(o, "task", task_json(m->task));
     return o;
+}
+
+/* The text of an object, which is taken over; freed with free(). NULL: no memory. */
+static char *text_of(json_t *o)
+{
+    char *text = o ? json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
+
+    json_decref(o);
+    return text;
+}
+
+static void print_rights(unsigned rights, FILE *out)
+{
+    const char *before = "";
+
+    fputs(",\"rights\":[", out);
+    for (unsigned i = 0; i < RIGHT_COUNT; i++) {
+        if (!(rights & RIGHT_BIT(i)))
+            continue;
+        fprintf(out, "%s\"%s\"", before, right_names[i]);
+        before = ",";
+    }
+    fputc(']', out);
+}
+
+/* Lists of hundreds of machines are asked for all the time; hardly any has changed since. */
+int machine_print(struct machine *m, const struct caller *caller, FILE *out)
+{
+    unsigned rights =
+        caller ? caller_rights(m->server, caller, OBJECT_TYPE_MACHINE, m->id) : RIGHTS_ALL;
+    AUTO_FREE char *task = m->task ? text_of(task_json(m->task)) : NULL;
+    bool active = m->started && m->activity.time_ms;
+
+    if (!m->shown)
+        m->shown = text_of(fixed_json(m));
+    if (active && !m->shown_activity)
+        m->shown_activity = text_of(activity_json(m, true));
+    if (!m->shown || (active && !m->shown_activity) || (m->task && !task))
+        return -ENOMEM;
+    fwrite(m->shown, 1, strlen(m->shown) - 1, out); /* the object goes on */
+    print_rights(rights, out);
+    if (active)
+        fprintf(out, ",\"activity\":%s", m->shown_activity);
+    if (task)
+        fprintf(out, ",\"task\":%s", task);
+    fputc('}', out);
+    return 0;
+}
+
+char *machine_text(struct machine *m, const struct caller *caller)
+{
+    char *text = NULL;
+    size_t len;
+    FILE *out = open_memstream(&text, &len);
+    int r = out ? machine_print(m, caller, out) : -ENOMEM;
+
+    if (out && fclose(out) != 0)
+        r = -ENOMEM;
+    if (r < 0)
+        free(TAKE_PTR(text));
+    return text;
 }
 
 void machine_changed(struct machine *m)
 {
+    free(TAKE_PTR(m->shown));
     bus_send(m->server, &(struct bus_message){.type = BUS_MACHINE, .machine = m});
 }
 

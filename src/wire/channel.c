@@ -321,6 +321,15 @@ struct channel *channel_close(struct channel *channel)
     return NULL;
 }
 
+struct channel *channel_end(struct channel *channel)
+{
+    if (channel) {
+        channel->open = false;
+        hang_up(channel);
+    }
+    return channel_close(channel);
+}
+
 int channel_peer_pid(const struct channel *channel, pid_t *ret_pid)
 {
     struct ucred cred;

@@ -47,6 +47,8 @@ int channel_call(struct channel *channel, const char *name, json_t *arguments, u
  * more. Memory goes when the loop has closed the handles. NULL is fine. Always returns NULL.
  */
 struct channel *channel_close(struct channel *channel);
+/* The same, when it is known that the machine has ended: open calls are answered with -EPIPE first. */
+struct channel *channel_end(struct channel *channel);
 /* The process at the other end (SO_PEERCRED), as this process's PID namespace sees it. */
 int channel_peer_pid(const struct channel *channel, pid_t *ret_pid);
 

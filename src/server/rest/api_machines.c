@@ -6,12 +6,12 @@
 #include "server/bus.h"
 #include "server/clone.h"
 #include "server/folders.h"
-#include "server/jail.h"
 #include "server/life.h"
 #include "server/merge.h"
 #include "server/networks.h"
 #include "server/rest/quota.h"
 #include "server/settings.h"
+#include "server/shares.h"
 
 static void tell(struct request *q, struct machine *m, enum event_kind kind, const char *words)
 {
@@ -24,18 +24,51 @@ static void tell(struct request *q, struct machine *m, enum event_kind kind, con
     machine_changed(m);
 }
 
+static int by_name(const void *a, const void *b)
+{
+    return strcmp((*(struct machine *const *)a)->name, (*(struct machine *const *)b)->name);
+}
+
+/* {"machines": […]} of a sorted list; NULL: no memory. */
+static char *list_text(struct request *q, struct machine **list, size_t count)
+{
+    char *text = NULL;
+    size_t len;
+    FILE *out = open_memstream(&text, &len);
+    int r = out ? 0 : -1;
+
+    if (out)
+        fputs("{\"machines\":[", out);
+    for (size_t i = 0; i < count && r == 0; i++) {
+        if (i)
+            fputc(',', out);
+        r = machine_print(list[i], &q->caller, out);
+    }
+    if (out)
+        fputs("]}", out);
+    if (out && fclose(out) != 0)
+        r = -1;
+    if (r < 0)
+        free(TAKE_PTR(text));
+    return text;
+}
+
 void api_list_machines(struct request *q)
 {
     const char *state = request_text(q, "state"), *name = request_text(q, "name");
-    json_t *list = json_array();
+    AUTO_FREE struct machine **list =
+        calloc(q->server->machine_count + 1, sizeof(struct machine *));
+    size_t count = 0;
 
-    for (struct machine *m = q->server->machines; m; m = m->next)
+    for (struct machine *m = list ? q->server->machines : NULL; m; m = m->next)
         if ((caller_rights(q->server, &q->caller, OBJECT_TYPE_MACHINE, m->id) &
              RIGHT_BIT(RIGHT_VIEW)) &&
             (!state || !strcmp(state, machine_state_names[m->state])) &&
             (!name || !strcmp(name, m->name)))
-            json_array_append_new(list, machine_json(m, &q->caller));
-    reply_json(q, 200, json_pack("{s:o}", "machines", list));
+            list[count++] = m;
+    if (count)
+        qsort(list, count, sizeof(struct machine *), by_name);
+    reply_text(q, 200, list ? list_text(q, list, count) : NULL);
 }
 
 void api_get_machine(struct request *q)
@@ -166,7 +199,7 @@ void api_create_machine(struct request *q)
     if (r == 0 && !q->caller.administrator)
         r = quota_check(q->server, owner, NULL, definition, bytes, &p);
     if (r == 0)
-        r = machine_create(q->server, definition, owner, &m, &p);
+        r = machine_create(q->server, definition, owner, disk != NULL, &m, &p);
     if (r == 0 && disk) {
         r = clone_first_disk(m, bytes, bus ? bus : "ide",
                              json_is_true(json_object_get(disk, "fixed")), on_first_disk, q, &p);
@@ -210,7 +243,7 @@ static void change(struct request *q, json_t *definition, enum event_kind kind, 
 
     if (definition && redefine(q, definition)) {
         network_move_adapters(q->machine, before);
-        int r = jail_change(q->machine, &err); /* shares count at once */
+        int r = share_change(q->machine, &err); /* shares count at once */
 
         tell(q, q->machine, kind, words);
         if (r < 0 && kind == EVENT_KIND_MACHINE_RESOURCES_CHANGED)

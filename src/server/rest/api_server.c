@@ -302,7 +302,10 @@ static void change(struct request *q, enum automation what)
 
 static void remove_entry(struct request *q, enum automation what)
 {
-    automation_remove(q->server, what, id_of(q, what));
+    if (automation_remove(q->server, what, id_of(q, what)) < 0) {
+        reply_error(q, PROBLEM_CODE_UNAVAILABLE, NULL, "it cannot be written down");
+        return;
+    }
     if (!store_changes(q->server->store)) {
         reply_error(q, PROBLEM_CODE_NOT_FOUND, NULL, "there is no such entry");
         return;

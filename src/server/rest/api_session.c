@@ -97,21 +97,44 @@ void api_log_out(struct request *q)
     reply_empty(q, 204);
 }
 
+/* Put what the caller may do with one thing under its name, unless it may not even be seen. */
+static void add_rights(struct request *q, json_t *all, enum object_type type, const char *id)
+{
+    unsigned rights = caller_rights(q->server, &q->caller, type, id);
+
+    if (rights & RIGHT_BIT(RIGHT_VIEW))
+        json_object_set_new(all, id, rights_json(rights));
+}
+
+/* Allowed folders, and whatever somebody has made an entry for. */
+static json_t *disk_rights(struct request *q)
+{
+    json_t *all = json_object(), *folder;
+    size_t i;
+
+    json_array_foreach(json_object_get(q->server->settings, "folders"), i, folder)
+        add_rights(q, all, OBJECT_TYPE_DISK, json_string_value(json_object_get(folder, "path")));
+    for (unsigned n = 0; n < q->server->permission_count; n++)
+        if (q->server->permissions[n].object_type == OBJECT_TYPE_DISK)
+            add_rights(q, all, OBJECT_TYPE_DISK, q->server->permissions[n].object);
+    return all;
+}
+
 void api_get_my_permissions(struct request *q)
 {
-    json_t *machines = json_object(), *quota = quota_of(q->server, q->caller.user), *o;
+    json_t *machines = json_object(), *networks = json_object();
+    json_t *quota = quota_of(q->server, q->caller.user), *o;
 
-    for (struct machine *m = q->server->machines; m; m = m->next) {
-        unsigned rights = caller_rights(q->server, &q->caller, OBJECT_TYPE_MACHINE, m->id);
-
-        if (rights & RIGHT_BIT(RIGHT_VIEW))
-            json_object_set_new(machines, m->id, rights_json(rights));
-    }
-    o = json_pack("{s:s, s:b, s:o, s:o, s:b, s:o}", "user", q->caller.user, "administrator",
-                  q->caller.administrator, "server",
+    for (struct machine *m = q->server->machines; m; m = m->next)
+        add_rights(q, machines, OBJECT_TYPE_MACHINE, m->id);
+    for (struct network *n = q->server->networks; n; n = n->next)
+        add_rights(q, networks, OBJECT_TYPE_NETWORK, n->name);
+    o = json_pack("{s:s, s:b, s:o, s:o, s:o, s:o, s:b, s:o}", "user", q->caller.user,
+                  "administrator", q->caller.administrator, "server",
                   rights_json(caller_rights(q->server, &q->caller, OBJECT_TYPE_SERVER, NULL)),
-                  "machines", machines, "may-create", quota_may_create(q->server, &q->caller),
-                  "used", quota_used(q->server, q->caller.user));
+                  "machines", machines, "networks", networks, "disks", disk_rights(q), "may-create",
+                  quota_may_create(q->server, &q->caller), "used",
+                  quota_used(q->server, q->caller.user));
     if (o && quota)
         json_object_set(o, "quota", quota);
     json_decref(quota);

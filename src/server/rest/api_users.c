@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "api_routes.h"
+#include "server/accounts.h"
 #include "server/bus.h"
 #include "server/rest/quota.h"
 #include "server/sessions.h"
@@ -36,19 +36,36 @@ static long long count(struct server *server, const char *sql, const char *user)
     return store_next(rows) ? sqlite3_column_int64(rows, 0) : 0;
 }
 
+/* What an administrator sets of a user is the quota. */
+static void user_etag(struct server *server, const char *name, char etag[17])
+{
+    json_t *quota = quota_of(server, name);
+    AUTO_FREE char *text = quota ? json_dumps(quota, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    char digest[65];
+
+    digest_hex(text ? text : "", text ? strlen(text) : 0, digest);
+    memcpy(etag, digest, 16);
+    etag[16] = '\0';
+    json_decref(quota);
+}
+
 static json_t *user_json(struct server *server, const char *name)
 {
     struct caller caller = {.method = CALLER_SOCKET};
     json_t *groups = json_array(), *quota = quota_of(server, name), *o;
     long long login = count(server, "SELECT last_login FROM users WHERE name = ?", name);
-    char time[STAMP_TEXT];
+    const struct account *account;
+    char time[STAMP_TEXT], etag[17];
+
+    user_etag(server, name, etag);
 
     caller_fill(server, &caller, name);
+    account = account_of(server, name);
     for (unsigned i = 0; i < caller.group_count; i++)
         json_array_append_new(groups, json_string(caller.groups[i]));
-    o = json_pack("{s:s, s:b, s:o, s:b, s:o, s:I, s:I}", "name", name, "administrator",
-                  caller.administrator, "groups", groups, "account", getpwnam(name) != NULL, "used",
-                  quota_used(server, name), "tokens",
+    o = json_pack("{s:s, s:s, s:b, s:o, s:b, s:o, s:I, s:I}", "name", name, "etag", etag,
+                  "administrator", caller.administrator, "groups", groups, "account",
+                  account && account->known, "used", quota_used(server, name), "tokens",
                   (json_int_t)count(server, "SELECT count(*) FROM tokens WHERE user = ?", name),
                   "sessions",
                   (json_int_t)count(server, "SELECT count(*) FROM sessions WHERE user = ?", name));
@@ -75,9 +92,18 @@ void api_list_users(struct request *q)
     reply_json(q, 200, json_pack("{s:o}", "users", list));
 }
 
+static void reply_user(struct request *q, const char *user)
+{
+    char etag[17];
+
+    user_etag(q->server, user, etag);
+    snprintf(q->etag, sizeof(q->etag), "\"%s\"", etag);
+    reply_json(q, 200, user_json(q->server, user));
+}
+
 void api_get_user(struct request *q)
 {
-    reply_json(q, 200, user_json(q->server, request_text(q, "user")));
+    reply_user(q, request_text(q, "user"));
 }
 
 void api_set_user(struct request *q)
@@ -85,23 +111,43 @@ void api_set_user(struct request *q)
     json_t *quota = json_object_get(q->body, "quota");
     AUTO_FREE char *text = quota ? json_dumps(quota, JSON_COMPACT) : NULL;
     const char *user = request_text(q, "user");
+    char etag[17];
 
-    store_run(q->server->store, NULL,
-              "INSERT INTO users (name, quota) VALUES (?1, ?2)"
-              " ON CONFLICT (name) DO UPDATE SET quota = ?2",
-              "ss", user, text);
+    user_etag(q->server, user, etag);
+    if (!request_matches(q, etag))
+        return;
+    if (store_run(q->server->store, NULL,
+                  "INSERT INTO users (name, quota) VALUES (?1, ?2)"
+                  " ON CONFLICT (name) DO UPDATE SET quota = ?2",
+                  "ss", user, text) < 0) {
+        reply_error(q, PROBLEM_CODE_UNAVAILABLE, NULL, "it cannot be written down");
+        return;
+    }
     tell(q, EVENT_KIND_USER_CHANGED, "the quota of %s was changed", user);
-    reply_json(q, 200, user_json(q->server, user));
+    reply_user(q, user);
 }
 
 void api_forget_user(struct request *q)
 {
     const char *user = request_text(q, "user");
+    struct store *store = q->server->store;
+    int r = store_begin(store);
 
-    store_run(q->server->store, NULL, "DELETE FROM users WHERE name = ?", "s", user);
-    store_run(q->server->store, NULL, "DELETE FROM tokens WHERE user = ?", "s", user);
-    sessions_end_user(q->server, user);
-    permission_forget_user(q->server, user);
+    if (r == 0) {
+        r = store_run(store, NULL, "DELETE FROM users WHERE name = ?", "s", user);
+        if (r == 0)
+            r = store_run(store, NULL, "DELETE FROM tokens WHERE user = ?", "s", user);
+        if (r == 0)
+            r = sessions_end_user(q->server, user);
+        if (r == 0)
+            r = permission_forget_user(q->server, user);
+        r = store_end(store, r);
+    }
+    if (r < 0) {
+        permissions_load(q->server);
+        reply_error(q, PROBLEM_CODE_UNAVAILABLE, NULL, "it cannot be written down");
+        return;
+    }
     tell(q, EVENT_KIND_USER_CHANGED, "%s was forgotten", user);
     reply_empty(q, 204);
 }
@@ -181,8 +227,12 @@ void api_create_token(struct request *q)
 
 void api_delete_token(struct request *q)
 {
-    store_run(q->server->store, NULL, "DELETE FROM tokens WHERE id = ?1 AND (?2 = '' OR user = ?2)",
-              "ss", request_text(q, "token"), q->caller.administrator ? "" : q->caller.user);
+    if (store_run(q->server->store, NULL,
+                  "DELETE FROM tokens WHERE id = ?1 AND (?2 = '' OR user = ?2)", "ss",
+                  request_text(q, "token"), q->caller.administrator ? "" : q->caller.user) < 0) {
+        reply_error(q, PROBLEM_CODE_UNAVAILABLE, NULL, "it cannot be written down");
+        return;
+    }
     if (!store_changes(q->server->store)) {
         reply_error(q, PROBLEM_CODE_NOT_FOUND, "token", "there is no such token");
         return;
@@ -297,10 +347,15 @@ void api_change_permission(struct request *q)
 void api_remove_permission(struct request *q)
 {
     const struct permission *entry = known_permission(q);
+    char subject[65];
 
     if (!entry)
         return;
-    tell(q, EVENT_KIND_PERMISSION_REMOVED, "an entry for %s was removed", entry->subject);
-    permission_remove(q->server, entry->id);
+    snprintf(subject, sizeof(subject), "%s", entry->subject);
+    if (permission_remove(q->server, request_text(q, "permission")) < 0) {
+        reply_error(q, PROBLEM_CODE_UNAVAILABLE, NULL, "it cannot be written down");
+        return;
+    }
+    tell(q, EVENT_KIND_PERMISSION_REMOVED, "an entry for %s was removed", subject);
     reply_empty(q, 204);
 }

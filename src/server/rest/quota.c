@@ -7,6 +7,9 @@
 #include <sys/stat.h>
 
 #include "server/settings.h"
+#include "server/stamp.h"
+
+#define FRESH_MS 10000
 
 struct sums {
     long long machines, cpus, memory_bytes, disk_bytes;
@@ -37,16 +40,29 @@ static long long folder_bytes(const struct machine *m)
     return bytes;
 }
 
-static struct sums sum(struct server *server, const char *user, const struct machine *except)
+/* As it is, or to be shown: then what was found a few seconds ago will do. */
+static long long own_bytes(struct machine *m, bool exact)
+{
+    int64_t now = stamp_steady_ms();
+
+    if (exact || !m->own_counted_ms || now - m->own_counted_ms > FRESH_MS) {
+        m->own_bytes = folder_bytes(m);
+        m->own_counted_ms = now;
+    }
+    return m->own_bytes;
+}
+
+static struct sums sum(struct server *server, const char *user, const struct machine *except,
+                       bool exact)
 {
     struct sums s = {0};
 
-    for (const struct machine *m = server->machines; m; m = m->next) {
+    for (struct machine *m = server->machines; m; m = m->next) {
         const char *owner = machine_owner(m);
 
         if (!owner || strcmp(owner, user) != 0)
             continue;
-        s.disk_bytes += folder_bytes(m);
+        s.disk_bytes += own_bytes(m, exact);
         if (m == except)
             continue;
         s.machines++;
@@ -58,7 +74,7 @@ static struct sums sum(struct server *server, const char *user, const struct mac
 
 json_t *quota_used(struct server *server, const char *user)
 {
-    struct sums s = sum(server, user, NULL);
+    struct sums s = sum(server, user, NULL, false);
 
     return json_pack("{s:I, s:I, s:I, s:I}", "machines", (json_int_t)s.machines, "cpus",
                      (json_int_t)s.cpus, "memory-bytes", (json_int_t)s.memory_bytes, "disk-bytes",
@@ -94,7 +110,7 @@ int quota_check(struct server *server, const char *owner, const struct machine *
                 json_t *definition, uint64_t disk_bytes, struct problem *p)
 {
     json_t *quota = quota_of(server, owner);
-    struct sums s = sum(server, owner, m);
+    struct sums s = sum(server, owner, m, true);
     int r = 0;
 
     s.machines++;

@@ -23,15 +23,26 @@ static void send_answer(struct request *q, unsigned status, const char *type, co
     request_free(q);
 }
 
-static void send_json(struct request *q, unsigned status, const char *type, json_t *value)
+static void send_text(struct request *q, unsigned status, const char *type, char *text)
 {
-    AUTO_FREE char *text = value ? json_dumps(value, JSON_COMPACT) : NULL;
-
-    json_decref(value);
     if (text)
         send_answer(q, status, type, text, strlen(text));
     else
         send_answer(q, 503, NULL, NULL, 0);
+    free(text);
+}
+
+static void send_json(struct request *q, unsigned status, const char *type, json_t *value)
+{
+    char *text = value ? json_dumps(value, JSON_COMPACT) : NULL;
+
+    json_decref(value);
+    send_text(q, status, type, text);
+}
+
+void reply_text(struct request *q, unsigned status, char *json)
+{
+    send_text(q, status, "application/json", json);
 }
 
 void reply_json(struct request *q, unsigned status, json_t *value)
@@ -71,7 +82,7 @@ void reply_data(struct request *q, unsigned status, const char *type, const void
 void reply_machine(struct request *q, unsigned status, struct machine *m)
 {
     snprintf(q->etag, sizeof(q->etag), "\"%s\"", m->etag);
-    reply_json(q, status, machine_json(m, &q->caller));
+    reply_text(q, status, machine_text(m, &q->caller));
 }
 
 /* ---- tasks ---- */

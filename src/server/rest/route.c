@@ -2,11 +2,11 @@
 #include "server/rest/route.h"
 
 #include <ctype.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "api_routes.h"
+#include "server/accounts.h"
 #include "server/rest/http.h"
 #include "server/sessions.h"
 #include "server/stamp.h"
@@ -142,12 +142,15 @@ static int identify(struct request *q, const struct arrival *a, struct problem *
                session_find(q->server, secret, &q->caller) == 0) {
         r = 0;
     } else if (a->peer_uid >= 0) {
-        struct passwd *account = getpwuid((uid_t)a->peer_uid);
-        char name[32];
+        const struct account *account = account_of_uid(q->server, (uid_t)a->peer_uid);
+        char name[65];
 
-        snprintf(name, sizeof(name), "%d", a->peer_uid);
+        if (account)
+            snprintf(name, sizeof(name), "%s", account->name);
+        else
+            snprintf(name, sizeof(name), "%d", a->peer_uid);
         q->caller.method = CALLER_SOCKET;
-        r = caller_fill(q->server, &q->caller, account ? account->pw_name : name);
+        r = caller_fill(q->server, &q->caller, name);
         /* An account without a name, in a container for example, is its number. */
         if (r == 0 && ((uid_t)a->peer_uid == geteuid() || a->peer_uid == 0))
             caller_promote(&q->caller);

@@ -64,7 +64,8 @@ struct request {
     void *data; /* the handler's own */
 };
 
-/* Take value over. */
+/* Take value, or its text, over; text NULL: no memory. */
+void reply_text(struct request *q, unsigned status, char *json);
 void reply_json(struct request *q, unsigned status, json_t *value);
 void reply_problem(struct request *q, const struct problem *p);
 void reply_empty(struct request *q, unsigned status);

@@ -44,25 +44,41 @@ struct write_job {
 
 /* ---- events ---- */
 
-static void send_message(struct stream *s, const char *type, const char *id, json_t *message)
+/* text is freed; NULL: no memory. */
+static void send_text(struct stream *s, const char *type, const char *id, char *text)
 {
-    AUTO_FREE char *text = message ? json_dumps(message, JSON_COMPACT) : NULL;
     AUTO_FREE char *framed = NULL;
     int len;
 
-    json_decref(message);
-    if (!text)
-        return;
-    if (!s->sse) {
+    if (text && !s->sse) {
         connection_send(s->connection, text, strlen(text), false);
-        return;
+    } else if (text) {
+        len = asprintf(&framed, "%s%s%sevent: %s\ndata: %s\n\n", id ? "id: " : "", id ? id : "",
+                       id ? "\n" : "", type, text);
+        if (len < 0)
+            framed = NULL;
+        else
+            connection_send(s->connection, framed, (size_t)len, false);
     }
-    len = asprintf(&framed, "%s%s%sevent: %s\ndata: %s\n\n", id ? "id: " : "", id ? id : "",
-                   id ? "\n" : "", type, text);
-    if (len < 0)
-        framed = NULL;
-    else
-        connection_send(s->connection, framed, (size_t)len, false);
+    free(text);
+}
+
+static void send_message(struct stream *s, const char *type, const char *id, json_t *message)
+{
+    char *text = message ? json_dumps(message, JSON_COMPACT) : NULL;
+
+    json_decref(message);
+    send_text(s, type, id, text);
+}
+
+static void send_machine(struct stream *s, struct machine *m)
+{
+    AUTO_FREE char *machine = machine_text(m, &s->request->caller);
+    char *text = NULL;
+
+    if (!machine || asprintf(&text, "{\"type\":\"machine\",\"machine\":%s}", machine) < 0)
+        text = NULL;
+    send_text(s, "machine", NULL, text);
 }
 
 static void send_event(struct stream *s, json_t *event)
@@ -100,9 +116,7 @@ static void hear(void *ctx, const struct bus_message *message)
         break;
     case BUS_MACHINE:
         if (sees_machine(s, message->machine->id))
-            send_message(s, "machine", NULL,
-                         json_pack("{s:s, s:o}", "type", "machine", "machine",
-                                   machine_json(message->machine, &s->request->caller)));
+            send_machine(s, message->machine);
         break;
     case BUS_DELETED:
         send_message(s, "machine", NULL,

@@ -187,7 +187,7 @@ function QuotaDialog({ user, onClose, onSaved }: { user: User; onClose: () => vo
       <form
         onSubmit={async (event) => {
           event.preventDefault()
-          const saved = await attempt(() => call<User>(`/users/${encodeURIComponent(user.name)}`, { method: 'PUT', body: { quota: quota() } }))
+          const saved = await attempt(() => call<User>(`/users/${encodeURIComponent(user.name)}`, { method: 'PUT', body: { quota: quota() }, etag: user.etag }))
           if (!saved) return
           onSaved()
           onClose()
@@ -274,7 +274,7 @@ function Users() {
             onSubmit={(event) => {
               event.preventDefault()
               setAdding(false)
-              setQuota({ name, administrator: false })
+              setQuota({ name, etag: '*', administrator: false })
               setName('')
             }}
           >
