@@ -123,15 +123,13 @@ static struct machine *machine_of(struct server *server, enum object_type type, 
     return NULL;
 }
 
-unsigned caller_rights(struct server *server, const struct caller *caller, enum object_type type,
-                       const char *id)
+/* m: the machine that it is, or that it goes with; NULL: none. */
+static unsigned rights_of(struct server *server, const struct caller *caller, enum object_type type,
+                          const char *id, const struct machine *m)
 {
     unsigned allowed = 0, denied = 0;
-    struct machine *m = machine_of(server, type, id);
     const char *owner = m ? machine_owner(m) : NULL;
 
-    if (caller->everywhere)
-        return expand(caller->limit);
     if (owner && !strcmp(owner, caller->user))
         allowed = RIGHTS_ALL;
     for (unsigned i = 0; i < server->permission_count; i++) {
@@ -151,6 +149,21 @@ unsigned caller_rights(struct server *server, const struct caller *caller, enum 
             allowed |= expand(entry->rights);
     }
     return allowed & ~denied & expand(caller->limit);
+}
+
+unsigned caller_rights(struct server *server, const struct caller *caller, enum object_type type,
+                       const char *id)
+{
+    if (caller->everywhere)
+        return expand(caller->limit);
+    return rights_of(server, caller, type, id, machine_of(server, type, id));
+}
+
+unsigned caller_machine_rights(const struct caller *caller, const struct machine *m)
+{
+    if (caller->everywhere)
+        return expand(caller->limit);
+    return rights_of(m->server, caller, OBJECT_TYPE_MACHINE, m->id, m);
 }
 
 int caller_may(struct server *server, const struct caller *caller, enum object_type type,

@@ -44,6 +44,9 @@ struct actor caller_actor(const struct caller *caller);
 /* A mask of RIGHT_BIT()s. id as in struct about. */
 unsigned caller_rights(struct server *server, const struct caller *caller, enum object_type type,
                        const char *id);
+struct machine;
+/* The same for a machine that is at hand. */
+unsigned caller_machine_rights(const struct caller *caller, const struct machine *m);
 /* 0, or -1 with the problem: not-found for who may not even see it. */
 int caller_may(struct server *server, const struct caller *caller, enum object_type type,
                const char *id, enum right right, struct problem *p);

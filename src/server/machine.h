@@ -6,8 +6,7 @@
 #ifndef SERVER_MACHINE_H
 #define SERVER_MACHINE_H
 
-#include <stdio.h>
-
+#include "base/text.h"
 #include "server/actor.h"
 #include "server/caller.h"
 #include "server/problem.h"
@@ -142,11 +141,8 @@ int machine_choice(const struct machine *m, const char *part, const char *name);
 
 /* ---- view.c ---- */
 
-/*
- * As the API shows it to a caller (NULL: the server itself): a JSON object as text. -ENOMEM, with
- * nothing written.
- */
-int machine_print(struct machine *m, const struct caller *caller, FILE *out);
+/* As the API shows it to a caller (NULL: the server itself): a JSON object. */
+void machine_print(struct machine *m, const struct caller *caller, struct text *out);
 /* The same; freed with free(). NULL: no memory. */
 char *machine_text(struct machine *m, const struct caller *caller);
 json_t *activity_json(const struct machine *m, bool with_history);

@@ -2,7 +2,6 @@
 /*
  * Machines as the API shows them.
  */
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -166,25 +165,26 @@ static char *text_of(json_t *o)
     return text;
 }
 
-static void print_rights(unsigned rights, FILE *out)
+static void print_rights(unsigned rights, struct text *out)
 {
-    const char *before = "";
+    const char *before = ",\"rights\":[\"";
 
-    fputs(",\"rights\":[", out);
+    if (!rights)
+        text_puts(out, ",\"rights\":[");
     for (unsigned i = 0; i < RIGHT_COUNT; i++) {
         if (!(rights & RIGHT_BIT(i)))
             continue;
-        fprintf(out, "%s\"%s\"", before, right_names[i]);
-        before = ",";
+        text_puts(out, before);
+        text_puts(out, right_names[i]);
+        before = "\",\"";
     }
-    fputc(']', out);
+    text_puts(out, rights ? "\"]" : "]");
 }
 
 /* Lists of hundreds of machines are asked for all the time; hardly any has changed since. */
-int machine_print(struct machine *m, const struct caller *caller, FILE *out)
+void machine_print(struct machine *m, const struct caller *caller, struct text *out)
 {
-    unsigned rights =
-        caller ? caller_rights(m->server, caller, OBJECT_TYPE_MACHINE, m->id) : RIGHTS_ALL;
+    unsigned rights = caller ? caller_machine_rights(caller, m) : RIGHTS_ALL;
     AUTO_FREE char *task = m->task ? text_of(task_json(m->task)) : NULL;
     bool active = m->started && m->activity.time_ms;
 
@@ -192,30 +192,29 @@ int machine_print(struct machine *m, const struct caller *caller, FILE *out)
         m->shown = text_of(fixed_json(m));
     if (active && !m->shown_activity)
         m->shown_activity = text_of(activity_json(m, true));
-    if (!m->shown || (active && !m->shown_activity) || (m->task && !task))
-        return -ENOMEM;
-    fwrite(m->shown, 1, strlen(m->shown) - 1, out); /* the object goes on */
+    if (!m->shown || (active && !m->shown_activity) || (m->task && !task)) {
+        out->failed = true;
+        return;
+    }
+    text_add(out, m->shown, strlen(m->shown) - 1); /* the object goes on */
     print_rights(rights, out);
-    if (active)
-        fprintf(out, ",\"activity\":%s", m->shown_activity);
-    if (task)
-        fprintf(out, ",\"task\":%s", task);
-    fputc('}', out);
-    return 0;
+    if (active) {
+        text_puts(out, ",\"activity\":");
+        text_puts(out, m->shown_activity);
+    }
+    if (task) {
+        text_puts(out, ",\"task\":");
+        text_puts(out, task);
+    }
+    text_puts(out, "}");
 }
 
 char *machine_text(struct machine *m, const struct caller *caller)
 {
-    char *text = NULL;
-    size_t len;
-    FILE *out = open_memstream(&text, &len);
-    int r = out ? machine_print(m, caller, out) : -ENOMEM;
+    struct text text = {.data = NULL};
 
-    if (out && fclose(out) != 0)
-        r = -ENOMEM;
-    if (r < 0)
-        free(TAKE_PTR(text));
-    return text;
+    machine_print(m, caller, &text);
+    return text_take(&text);
 }
 
 void machine_changed(struct machine *m)

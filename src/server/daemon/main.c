@@ -8,6 +8,7 @@
 #include <getopt.h>
 #include <grp.h>
 #include <limits.h>
+#include <malloc.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -24,6 +25,7 @@
 
 #define STATE_FOLDER "/var/lib/yado"
 #define RUN_FOLDER "/run/yado"
+#define KEPT_MEMORY_BYTES (8 << 20)
 
 struct daemon {
     uv_loop_t loop;
@@ -119,6 +121,9 @@ static int run(struct daemon *d, struct error *err)
 
     umask(0077);
     signal(SIGPIPE, SIG_IGN);
+    /* Long lists come and go: their memory is not fetched from the kernel and given back each time. */
+    mallopt(M_MMAP_THRESHOLD, KEPT_MEMORY_BYTES);
+    mallopt(M_TRIM_THRESHOLD, KEPT_MEMORY_BYTES);
     r = server_open(&d->server, err);
     if (r == 0)
         r = http_new(&d->server, &d->http, err);

@@ -29,46 +29,29 @@ static int by_name(const void *a, const void *b)
     return strcmp((*(struct machine *const *)a)->name, (*(struct machine *const *)b)->name);
 }
 
-/* {"machines": […]} of a sorted list; NULL: no memory. */
-static char *list_text(struct request *q, struct machine **list, size_t count)
-{
-    char *text = NULL;
-    size_t len;
-    FILE *out = open_memstream(&text, &len);
-    int r = out ? 0 : -1;
-
-    if (out)
-        fputs("{\"machines\":[", out);
-    for (size_t i = 0; i < count && r == 0; i++) {
-        if (i)
-            fputc(',', out);
-        r = machine_print(list[i], &q->caller, out);
-    }
-    if (out)
-        fputs("]}", out);
-    if (out && fclose(out) != 0)
-        r = -1;
-    if (r < 0)
-        free(TAKE_PTR(text));
-    return text;
-}
-
 void api_list_machines(struct request *q)
 {
     const char *state = request_text(q, "state"), *name = request_text(q, "name");
     AUTO_FREE struct machine **list =
         calloc(q->server->machine_count + 1, sizeof(struct machine *));
+    struct text text = {.failed = !list};
     size_t count = 0;
 
     for (struct machine *m = list ? q->server->machines : NULL; m; m = m->next)
-        if ((caller_rights(q->server, &q->caller, OBJECT_TYPE_MACHINE, m->id) &
-             RIGHT_BIT(RIGHT_VIEW)) &&
+        if ((caller_machine_rights(&q->caller, m) & RIGHT_BIT(RIGHT_VIEW)) &&
             (!state || !strcmp(state, machine_state_names[m->state])) &&
             (!name || !strcmp(name, m->name)))
             list[count++] = m;
     if (count)
         qsort(list, count, sizeof(struct machine *), by_name);
-    reply_text(q, 200, list ? list_text(q, list, count) : NULL);
+    text_puts(&text, "{\"machines\":[");
+    for (size_t i = 0; i < count; i++) {
+        if (i)
+            text_puts(&text, ",");
+        machine_print(list[i], &q->caller, &text);
+    }
+    text_puts(&text, "]}");
+    reply_text(q, 200, text_take(&text));
 }
 
 void api_get_machine(struct request *q)

@@ -146,8 +146,7 @@ void api_get_resources(struct request *q)
             reserved += machine_integer(m, "resources", "cpu-reserve-percent");
             assigned += m->memory_bytes;
         }
-        if (!(caller_rights(server, &q->caller, OBJECT_TYPE_MACHINE, m->id) &
-              RIGHT_BIT(RIGHT_VIEW)))
+        if (!(caller_machine_rights(&q->caller, m) & RIGHT_BIT(RIGHT_VIEW)))
             continue;
         o = json_pack("{s:s, s:s, s:s, s:o, s:o}", "id", m->id, "name", m->name, "state",
                       machine_state_names[m->state], "resources",

@@ -98,10 +98,8 @@ void api_log_out(struct request *q)
 }
 
 /* Put what the caller may do with one thing under its name, unless it may not even be seen. */
-static void add_rights(struct request *q, json_t *all, enum object_type type, const char *id)
+static void add_rights(json_t *all, const char *id, unsigned rights)
 {
-    unsigned rights = caller_rights(q->server, &q->caller, type, id);
-
     if (rights & RIGHT_BIT(RIGHT_VIEW))
         json_object_set_new(all, id, rights_json(rights));
 }
@@ -113,10 +111,18 @@ static json_t *disk_rights(struct request *q)
     size_t i;
 
     json_array_foreach(json_object_get(q->server->settings, "folders"), i, folder)
-        add_rights(q, all, OBJECT_TYPE_DISK, json_string_value(json_object_get(folder, "path")));
-    for (unsigned n = 0; n < q->server->permission_count; n++)
-        if (q->server->permissions[n].object_type == OBJECT_TYPE_DISK)
-            add_rights(q, all, OBJECT_TYPE_DISK, q->server->permissions[n].object);
+    {
+        const char *path = json_string_value(json_object_get(folder, "path"));
+
+        add_rights(all, path, caller_rights(q->server, &q->caller, OBJECT_TYPE_DISK, path));
+    }
+    for (unsigned n = 0; n < q->server->permission_count; n++) {
+        const struct permission *entry = &q->server->permissions[n];
+
+        if (entry->object_type == OBJECT_TYPE_DISK)
+            add_rights(all, entry->object,
+                       caller_rights(q->server, &q->caller, OBJECT_TYPE_DISK, entry->object));
+    }
     return all;
 }
 
@@ -126,9 +132,10 @@ void api_get_my_permissions(struct request *q)
     json_t *quota = quota_of(q->server, q->caller.user), *o;
 
     for (struct machine *m = q->server->machines; m; m = m->next)
-        add_rights(q, machines, OBJECT_TYPE_MACHINE, m->id);
+        add_rights(machines, m->id, caller_machine_rights(&q->caller, m));
     for (struct network *n = q->server->networks; n; n = n->next)
-        add_rights(q, networks, OBJECT_TYPE_NETWORK, n->name);
+        add_rights(networks, n->name,
+                   caller_rights(q->server, &q->caller, OBJECT_TYPE_NETWORK, n->name));
     o = json_pack("{s:s, s:b, s:o, s:o, s:o, s:o, s:b, s:o}", "user", q->caller.user,
                   "administrator", q->caller.administrator, "server",
                   rights_json(caller_rights(q->server, &q->caller, OBJECT_TYPE_SERVER, NULL)),

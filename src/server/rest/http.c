@@ -285,40 +285,43 @@ static int send_headers(struct connection *c)
     return 0;
 }
 
-/* One piece each time that the socket takes something. -1: close. */
+/* The next piece. 1: it was the last, 0: there are more, or may come; -1: close. */
+static int send_piece(struct connection *c)
+{
+    struct piece *piece = c->pieces;
+    bool last = !piece->next && !c->streaming;
+    int n;
+
+    c->pieces = piece->next;
+    if (!c->pieces)
+        c->end = &c->pieces;
+    c->unsent -= piece->len;
+    n = lws_write(c->wsi, piece->data + LWS_PRE, piece->len,
+                  last ? LWS_WRITE_HTTP_FINAL : LWS_WRITE_HTTP);
+    free(piece);
+    return n < 0 ? -1 : last;
+}
+
+/* As much as the socket takes. -1: close. */
 static int on_writeable(struct connection *c)
 {
-    struct piece *piece;
-    bool last;
-    int n;
+    int r = 0;
 
     if (!c->answered)
         return c->closing ? -1 : 0;
     if (!c->headers_sent) {
         if (send_headers(c) < 0)
             return -1;
-        if (c->pieces || c->streaming) {
-            lws_callback_on_writable(c->wsi);
-            return 0;
-        }
-        return complete(c);
+        if (!c->pieces && !c->streaming)
+            return complete(c);
     }
-    piece = c->pieces;
-    if (!piece)
-        return c->closing ? -1 : 0;
-    c->pieces = piece->next;
-    if (!c->pieces)
-        c->end = &c->pieces;
-    c->unsent -= piece->len;
-    last = !c->pieces && !c->streaming;
-    n = lws_write(c->wsi, piece->data + LWS_PRE, piece->len,
-                  last ? LWS_WRITE_HTTP_FINAL : LWS_WRITE_HTTP);
-    free(piece);
-    if (n < 0)
+    while (c->pieces && r == 0 && !lws_send_pipe_choked(c->wsi))
+        r = send_piece(c);
+    if (r)
+        return r < 0 ? -1 : complete(c);
+    if (c->closing && !c->pieces)
         return -1;
-    if (last)
-        return complete(c);
-    if (c->pieces || c->closing)
+    if (c->pieces)
         lws_callback_on_writable(c->wsi);
     return 0;
 }

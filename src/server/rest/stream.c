@@ -89,10 +89,9 @@ static void send_event(struct stream *s, json_t *event)
     send_message(s, "event", id, json_pack("{s:s, s:O}", "type", "event", "event", event));
 }
 
-static bool sees_machine(struct stream *s, const char *id)
+static bool sees_machine(struct stream *s, const struct machine *m)
 {
-    return caller_rights(s->server, &s->request->caller, OBJECT_TYPE_MACHINE, id) &
-           RIGHT_BIT(RIGHT_VIEW);
+    return caller_machine_rights(&s->request->caller, m) & RIGHT_BIT(RIGHT_VIEW);
 }
 
 static void send_activity(struct stream *s)
@@ -100,7 +99,7 @@ static void send_activity(struct stream *s)
     json_t *all = json_object();
 
     for (struct machine *m = s->server->machines; m; m = m->next)
-        if (m->started && m->activity.time_ms && sees_machine(s, m->id))
+        if (m->started && m->activity.time_ms && sees_machine(s, m))
             json_object_set_new(all, m->id, activity_json(m, false));
     send_message(s, "activity", NULL, json_pack("{s:s, s:o}", "type", "activity", "activity", all));
 }
@@ -115,7 +114,7 @@ static void hear(void *ctx, const struct bus_message *message)
             send_event(s, message->event);
         break;
     case BUS_MACHINE:
-        if (sees_machine(s, message->machine->id))
+        if (sees_machine(s, message->machine))
             send_machine(s, message->machine);
         break;
     case BUS_DELETED:
