@@ -8,6 +8,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "net/offload.h"
+
 /* Frames in one go: others want their turn, too. */
 #define BATCH 256u
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
@@ -82,6 +84,21 @@ static void tell_room(struct link *l)
         wake(l->fds.event[!l->side]);
 }
 
+/* The other side still has the ring, and may write where it has been looked. */
+static bool pass(struct link *l, const struct iovec *in_ring, const struct net_frame *frame)
+{
+    uint8_t head[OFFLOAD_HEADERS_MAX];
+    size_t own = MIN(in_ring->iov_len, sizeof(head));
+    struct iovec iov[2] = {{head, own},
+                           {(uint8_t *)in_ring->iov_base + own, in_ring->iov_len - own}};
+    struct net_frame f = *frame;
+
+    memcpy(head, in_ring->iov_base, own);
+    f.iov = iov;
+    f.iov_count = 1 + (iov[1].iov_len > 0);
+    return net_send(&l->port, &f);
+}
+
 /* 1: more than one go's worth came; 0: the rest was taken or refused. */
 static int drain(struct link *l)
 {
@@ -92,7 +109,7 @@ static int drain(struct link *l)
 
     for (;;) {
         while ((r = ring_peek(&l->in, &iov, &f)) > 0) {
-            if (done == BATCH || !net_send(&l->port, &f)) {
+            if (done == BATCH || !pass(l, &iov, &f)) {
                 if (done)
                     tell_room(l);
                 return done == BATCH;

@@ -3,7 +3,8 @@
  * A cable that ends in another process: two rings in shared memory and an eventfd for each side,
  * which says "look at the rings". Both processes use this; one is side 0, the other side 1.
  *
- * A frame is copied once into the ring, and read from there by whatever this end leads to.
+ * A frame is copied once into the ring, and read from there by whatever this end leads to; but for
+ * its headers, which are copied first, so that they stay what they were found to be.
  */
 #ifndef NET_LINK_H
 #define NET_LINK_H

@@ -170,8 +170,48 @@ static void hostile(void **ctx)
     assert_int_equal(link_attach(&l, &fds, 1), -EPROTO);
 }
 
+/* While this side is at a frame, the other writes another address into it. */
+struct changer {
+    struct net_port port;
+    uint8_t *in_ring;
+    uint8_t first[2];
+};
+
+static bool changer_receive(void *ctx, const struct net_frame *f)
+{
+    struct changer *c = ctx;
+    for (unsigned i = 0; i < 2; i++) {
+        uint8_t bytes[NET_ETHER_BYTES];
+        net_gather(f->iov, f->iov_count, 0, bytes, sizeof(bytes));
+        c->first[i] = bytes[6];
+        c->in_ring[6] = 0x77;
+    }
+    return true;
+}
+
+static void changed(void **ctx)
+{
+    (void)ctx;
+    static const struct net_port_ops ops = {.receive = changer_receive};
+    struct world w;
+    struct changer c = {0};
+    world_new(&w);
+    net_disconnect(&w.links[1].port);
+    net_port_init(&c.port, &ops, &c);
+    net_connect(&c.port, &w.links[1].port);
+    c.in_ring = w.links[1].in.data + 16;
+    assert_true(put(&w, 0, 0x01010101, 60));
+    assert_int_equal(link_pump(&w.links[1]), 0);
+    assert_int_equal(c.in_ring[6], 0x77);
+    assert_int_equal(c.first[0], 1);
+    assert_int_equal(c.first[1], 1);
+    net_disconnect(&c.port);
+    world_done(&w);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(order), cmocka_unit_test(hostile)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(order), cmocka_unit_test(changed),
+                                       cmocka_unit_test(hostile)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
