@@ -24,6 +24,9 @@ struct wire {
     enum wire_reason reason;
     char interface[IFNAMSIZ], bridge[IFNAMSIZ];
     struct keeper *keeper;
+    /* To look whether what was made is still there, and a port of the bridge; NULL: nothing was made. */
+    struct hostlink *links;
+    unsigned made_index, bridge_index;
     /* Of macvtap alone. */
     unsigned lower;
     bool was_down;
@@ -143,8 +146,12 @@ static int open_bridge(struct hostlink *l, const struct wire_config *c, struct w
     if (r < 0)
         return failed(c, r, "a port of its bridge", err);
     w->way = WIRE_BRIDGE;
+    w->made_index = if_nametoindex(w->interface);
+    w->bridge_index = bridge->index;
     snprintf(w->bridge, sizeof(w->bridge), "%s", bridge->name);
     r = open_firewall(w, err);
+    if (r == 0)
+        r = hostlink_open(&w->links, err);
     if (r < 0)
         return r;
     return tap_new_fd(take_fd(&fd), TAP_DEVICE, lock, ret_tap, err);
@@ -215,6 +222,7 @@ static int make_macvtap(struct hostlink *l, struct wire *w, int *ret_fd, struct 
         r = hostlink_set_up(l, made.index, true);
     if (r < 0)
         return error_set(err, r, "macvtap: %s", strerror(-r));
+    w->made_index = made.index;
     return open_device(w->interface, made.index, ret_fd, err);
 }
 
@@ -234,8 +242,11 @@ static int open_macvtap(struct hostlink *l, const struct wire_config *c, struct 
         return failed(c, r, "a lock in /run", err);
     r = keeper_start(undo_macvtap, w, w->lock_fd, &w->keeper, err);
     if (r == 0)
+        r = hostlink_open(&w->links, err);
+    if (r == 0)
         r = make_macvtap(l, w, &fd, err);
     if (r < 0) {
+        w->links = hostlink_close(w->links);
         w->keeper = keeper_stop(w->keeper);
         close(w->lock_fd);
         w->lock_fd = -1;
@@ -374,10 +385,19 @@ int wire_open(const struct wire_config *config, const struct net_lock *lock, str
     return r;
 }
 
+bool wire_is_whole(struct wire *w)
+{
+    struct hostlink_info made;
+
+    return !w->links || (hostlink_find_index(w->links, w->made_index, &made) == 0 &&
+                         made.master == w->bridge_index);
+}
+
 struct wire *wire_free(struct wire *w)
 {
     if (!w)
         return NULL;
+    hostlink_close(w->links);
     keeper_stop(w->keeper);
     if (w->lock_fd >= 0)
         close(w->lock_fd);

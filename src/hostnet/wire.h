@@ -45,6 +45,10 @@ int wire_open(const struct wire_config *config, const struct net_lock *lock, str
 /* After the tap: remove what was made. NULL is fine. Always returns NULL. */
 struct wire *wire_free(struct wire *w);
 
+/* Is what was made still there? The adapter or its bridge may have been removed, or the port taken out
+ * of that; a packet socket says so by itself. Any thread, but one at a time. */
+bool wire_is_whole(struct wire *w);
+
 enum wire_way wire_way(const struct wire *w);
 enum wire_reason wire_reason(const struct wire *w);
 /* The interface that was made, and the bridge; empty: none. */

@@ -33,6 +33,7 @@
 #define ETHERTYPE_VLAN 0x8100u
 /* Frames in one go under the cable's lock. */
 #define BATCH 64u
+#define DOWN_MS 1000
 
 struct tap {
     int fd, wake_fd;
@@ -42,9 +43,12 @@ struct tap {
     pthread_t thread;
     bool started;
     atomic_bool quit;
+    bool down;    /* a packet socket's interface; the thread's own */
     bool full;    /* the host takes no more: POLLOUT is waited for. Under the cable's lock. */
     bool pending; /* buf holds a frame that was refused. Under the cable's lock. */
-    size_t len;   /* of buf */
+    void (*gone)(void *ctx); /* … is told that the interface is. NULL: nobody */
+    void *gone_ctx;
+    size_t len; /* of buf */
     uint8_t buf[HEADER_BYTES + NET_FRAME_MAX];
 };
 
@@ -168,6 +172,31 @@ static void pump(struct tap *tap)
     }
 }
 
+/* A packet socket has an error when its interface goes down, too, and serves on when that is up
+ * again; one whose interface is removed then is bound to none, without another error. */
+static bool is_gone(struct tap *tap, short events)
+{
+    struct sockaddr_ll at = {0};
+    socklen_t len = sizeof(at);
+    bool error = events & (POLLERR | POLLHUP | POLLNVAL);
+
+    if (tap->sort != TAP_PACKET || (!error && !tap->down))
+        return error;
+    tap->down = error || !(events & POLLIN);
+    return getsockname(tap->fd, (struct sockaddr *)&at, &len) < 0 || at.sll_ifindex <= 0;
+}
+
+/* Whoever is at the cable sees that it leads nowhere. */
+static void interface_gone(struct tap *tap)
+{
+    log_warning("the host's interface is gone");
+    net_lock(&tap->cable);
+    net_unplug(&tap->port, true);
+    net_unlock(&tap->cable);
+    if (tap->gone)
+        tap->gone(tap->gone_ctx);
+}
+
 static void *thread_main(void *ctx)
 {
     struct tap *tap = ctx;
@@ -179,7 +208,7 @@ static void *thread_main(void *ctx)
         net_lock(&tap->cable);
         fds[1].events = (short)((tap->pending ? 0 : POLLIN) | (tap->full ? POLLOUT : 0));
         net_unlock(&tap->cable);
-        if (poll(fds, 2, -1) < 0)
+        if (poll(fds, 2, tap->down ? DOWN_MS : -1) < 0)
             continue;
         if (fds[0].revents && read(tap->wake_fd, &count, sizeof(count)) < 0)
             continue;
@@ -190,8 +219,8 @@ static void *thread_main(void *ctx)
         }
         pump(tap);
         net_unlock(&tap->cable);
-        if (fds[1].revents & (POLLERR | POLLHUP | POLLNVAL)) {
-            log_warning("the host's interface is gone");
+        if (is_gone(tap, fds[1].revents)) {
+            interface_gone(tap);
             break;
         }
     }
@@ -331,6 +360,12 @@ int tap_start(struct tap *tap, struct error *err)
         return error_set(err, -r, "no thread for the network: %s", strerror(r));
     tap->started = true;
     return 0;
+}
+
+void tap_on_gone(struct tap *tap, void (*gone)(void *ctx), void *ctx)
+{
+    tap->gone = gone;
+    tap->gone_ctx = ctx;
 }
 
 struct net_port *tap_port(struct tap *tap)

@@ -37,6 +37,9 @@ int tap_new_fd(int fd, enum tap_sort sort, const struct net_lock *lock, struct t
                struct error *err);
 /* End its thread and close. Not under the cable's lock. NULL is fine. */
 struct tap *tap_free(struct tap *tap);
+/* Before it starts: who is told, by its thread and without the cable's lock, that the host's interface
+ * has been removed. The cable is out then. */
+void tap_on_gone(struct tap *tap, void (*gone)(void *ctx), void *ctx);
 /* Begin to pass frames. */
 int tap_start(struct tap *tap, struct error *err);
 struct net_port *tap_port(struct tap *tap);

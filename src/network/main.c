@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * yado-net: one virtual network. Exit status: 0 it was ended by a signal, 2 wrong input.
+ * yado-net: one virtual network. Exit status: 0 it was ended by a signal, 1 its way out has gone, 2
+ * wrong input.
  */
 #include <errno.h>
 #include <signal.h>
@@ -85,6 +86,7 @@ static int confine(const struct sandbox_needs *needs, struct error *err)
 #endif
 }
 
+/* 1: the way out has gone. */
 static int serve(const struct options *o, struct error *err)
 {
     static const int ends[] = {SIGINT, SIGTERM, SIGHUP};
@@ -123,6 +125,8 @@ static int serve(const struct options *o, struct error *err)
         r = confine(&needs, err);
     if (r == 0)
         uv_run(&loop, UV_RUN_DEFAULT);
+    if (r == 0 && network_problem(network))
+        r = error_set(err, 1, "%s", network_problem(network));
     control_free(control);
     network_free(network);
     network_definition_done(&def);
@@ -148,9 +152,7 @@ int main(int argc, char **argv)
     r = parse(&options, argc, argv, &err);
     if (r == 0)
         r = serve(&options, &err);
-    if (r < 0) {
+    if (r)
         fprintf(stderr, "yado-net: %s\n", *err.text ? err.text : strerror(-r));
-        return 2;
-    }
-    return 0;
+    return r < 0 ? 2 : r;
 }

@@ -9,6 +9,10 @@
 #include "base/log.h"
 #include "network/network_priv.h"
 
+/* Of libuv, but for listen_poll, which comes last. */
+#define HANDLES 4u
+#define GONE "it has been removed"
+
 void network_lock(void *ctx)
 {
     pthread_mutex_lock(&((struct network *)ctx)->lock);
@@ -52,6 +56,30 @@ static void timer_moved(void *ctx)
 }
 
 /* ---- the way out ---- */
+
+static void way_gone(struct network *n, const char *why)
+{
+    const char *interface = n->knat ? knat_interface(n->knat) : n->def.interface;
+
+    snprintf(n->problem, sizeof(n->problem), "interface %s: %s", interface ? interface : "", why);
+    uv_stop(n->loop);
+}
+
+static void on_way_gone(uv_async_t *handle)
+{
+    way_gone(handle->data, GONE);
+}
+
+/* By the thread of the way out. */
+static void tap_is_gone(void *ctx)
+{
+    uv_async_send(&((struct network *)ctx)->way_gone);
+}
+
+const char *network_problem(const struct network *n)
+{
+    return *n->problem ? n->problem : NULL;
+}
 
 static int kernel_nat_open(struct network *n, const struct net_lock *cable, struct error *err)
 {
@@ -128,6 +156,8 @@ static int uplink_plug(struct network *n, struct error *err)
 
     if (!n->nat && !n->tap)
         return 0;
+    if (n->tap)
+        tap_on_gone(n->tap, tap_is_gone, n);
     config.any_source = true;
     config.rate_bytes = 0;
     config.apart = keeps_services_apart(n);
@@ -247,6 +277,10 @@ static void on_tick(uv_timer_t *handle)
     }
     history_add(&n->history, &all);
     network_unlock(n);
+    if (n->wire && !wire_is_whole(n->wire))
+        way_gone(n, wire_way(n->wire) == WIRE_BRIDGE
+                        ? "its bridge has been removed, or this network's port of it"
+                        : GONE);
 }
 
 /* ---- life ---- */
@@ -273,8 +307,9 @@ int network_new(uv_loop_t *loop, struct network_definition *def, const char *pat
     uv_timer_init(loop, &n->timer);
     uv_timer_init(loop, &n->tick);
     uv_async_init(loop, &n->timer_moved, on_timer_moved);
-    n->open = 3;
-    n->timer.data = n->tick.data = n->timer_moved.data = n;
+    uv_async_init(loop, &n->way_gone, on_way_gone);
+    n->open = HANDLES;
+    n->timer.data = n->tick.data = n->timer_moved.data = n->way_gone.data = n;
     uv_timer_start(&n->tick, on_tick, HISTORY_SECONDS * 1000, HISTORY_SECONDS * 1000);
     clock_set_notify(n->clock, timer_moved, n);
     clock_start(n->clock);
@@ -308,7 +343,7 @@ struct network *network_free(struct network *n)
     while (n->clients)
         client_close(n->clients);
     network_services_stop(n);
-    if (n->open > 3)
+    if (n->open > HANDLES)
         uv_close((uv_handle_t *)&n->listen_poll, on_closed);
     n->nat = nat_free(n->nat);
     n->tap = tap_free(n->tap);
@@ -318,6 +353,7 @@ struct network *network_free(struct network *n)
         uv_close((uv_handle_t *)&n->timer, on_closed);
         uv_close((uv_handle_t *)&n->tick, on_closed);
         uv_close((uv_handle_t *)&n->timer_moved, on_closed);
+        uv_close((uv_handle_t *)&n->way_gone, on_closed);
     }
     while (n->open || n->client_count)
         uv_run(n->loop, UV_RUN_NOWAIT);

@@ -53,6 +53,8 @@ struct network {
     uv_poll_t listen_poll;
     uv_timer_t timer;
     uv_async_t timer_moved;
+    uv_async_t way_gone; /* by the thread of the way out */
+    char problem[128];   /* empty: none */
     unsigned open;
     struct client *clients;
     unsigned client_count;
