@@ -11,6 +11,8 @@
 #include "network/network_priv.h"
 
 #define CLIENTS_MAX 256u
+/* Of one process: a machine has eight adapters, each twice while its cable is moved. */
+#define CLIENTS_PROCESS_MAX 24u
 
 /* ---- machines ---- */
 
@@ -118,6 +120,18 @@ static bool same_process(int a, int b)
            getsockopt(b, SOL_SOCKET, SO_PEERCRED, &y, &len) == 0 && x.pid == y.pid;
 }
 
+/* Is there a place for who connects at fd? One process does not take those of all others. */
+static bool has_place(const struct network *n, int fd)
+{
+    unsigned own = 0;
+
+    if (n->client_count >= CLIENTS_MAX)
+        return false;
+    for (const struct client *c = n->clients; c; c = c->next)
+        own += same_process(c->fd, fd);
+    return own < CLIENTS_PROCESS_MAX;
+}
+
 /*
  * One address, one machine: a process that a guest has taken over does not become another's machine.
  * The same process may have two, while it moves a cable; one that has ended has none.
@@ -216,7 +230,7 @@ void clients_accept(uv_poll_t *handle, int status, int events)
     (void)events;
     if (fd < 0)
         return;
-    c = n->client_count < CLIENTS_MAX ? calloc(1, sizeof(*c)) : NULL;
+    c = has_place(n, fd) ? calloc(1, sizeof(*c)) : NULL;
     if (!c || uv_poll_init(n->loop, &c->socket_poll, fd) < 0) {
         log_warning("%s: a machine is turned away: no room", n->def.name);
         close(fd);
