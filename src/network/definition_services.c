@@ -382,7 +382,7 @@ int network_services_check(struct network_definition *def, struct error *err)
         return error_set(err, -EINVAL, "dhcp6: give a prefix in ipv6, too");
     if (c->dhcp6 == SERVICES_DHCP6_STATEFUL && !c->dhcp)
         return error_set(err, -EINVAL, "dhcp6: stateful needs dhcp, whose addresses go with it");
-    if (def->kind == NETWORK_NAT && c->ip6)
+    if (def->kind == NETWORK_NAT && def->nat == NETWORK_NAT_USER && c->ip6)
         return error_set(err, -EINVAL, "ipv6: a network with NAT has a router of its own for it");
     if (def->kind == NETWORK_NAT &&
         (c->address.s_addr == above(s, 2).s_addr || c->address.s_addr == above(s, 3).s_addr))

@@ -132,6 +132,14 @@ static void services(void **ctx)
     assert_int_equal(def.services.ask_count, 1);
     assert_true(def.services.config.ip6);
     network_definition_done(&def);
+    /* The kernel's NAT has no IPv6 of its own. */
+    assert_int_equal(parse(&def,
+                           "{\"name\": \"lab\", \"kind\": \"nat\", \"nat\": \"kernel\", \"subnet\":"
+                           " \"10.1.0.0/24\", \"ipv6\": \"fd00:1::/64\"}",
+                           &err),
+                     0);
+    assert_true(def.services.config.ip6);
+    network_definition_done(&def);
 }
 
 static void services_bad(void **ctx)
@@ -156,6 +164,7 @@ static void services_bad(void **ctx)
         "\"subnet\": \"10.1.0.0/24\", \"domain\": \"a..b\"",
         "\"subnet\": \"10.1.0.0/24\", \"ipv6\": \"fd00::1/64\"",
         "\"subnet\": \"10.1.0.0/24\", \"ipv6\": \"fd00::/48\"",
+        "\"subnet\": \"10.1.0.0/24\", \"kind\": \"nat\", \"ipv6\": \"fd00:1::/64\"",
         "\"subnet\": \"10.1.0.0/24\", \"bootfile\": \"x\"",
         "\"subnet\": \"10.1.0.0/24\", \"kind\": \"nat\", \"server-address\": \"10.1.0.2\"",
     };

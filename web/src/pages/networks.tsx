@@ -68,6 +68,8 @@ function ServerFields({ draft, set }: { draft: NetworkDefinition; set: (part: Pa
     value: draft[key] ?? '',
     onInput: (value: string) => set({ [key]: value || undefined }),
   })
+  // NAT by Yado has IPv6 of its own.
+  const prefix = draft.kind !== 'nat' || draft.nat === 'kernel'
   return (
     <>
       <Input label={t('network.subnet')} value={draft.subnet ?? ''} onInput={(subnet) => set({ subnet: subnet || undefined })} hint={t('network.subnet-hint')} />
@@ -79,8 +81,8 @@ function ServerFields({ draft, set }: { draft: NetworkDefinition; set: (part: Pa
             <div class="two-fields">
               <Input label={t('network.server-address')} {...text('server-address')} />
               <Input label={t('network.domain')} {...text('domain')} hint={t('network.domain-hint')} />
-              {draft.kind !== 'nat' && <Input label={t('network.ipv6')} {...text('ipv6')} hint={t('network.ipv6-hint')} />}
-              {draft.kind !== 'nat' && draft.ipv6 && <Select label={t('network.dhcp6')} value={draft.dhcp6 === 'stateful' ? 'stateful' : draft.dhcp6 === false ? 'off' : 'stateless'} onChange={(value) => set({ dhcp6: value === 'off' ? false : value === 'stateful' ? value : undefined })} options={(['stateless', 'stateful', 'off'] as const).map((value) => ({ value, label: t(`network.dhcp6.${value}`) }))} />}
+              {prefix && <Input label={t('network.ipv6')} {...text('ipv6')} hint={t('network.ipv6-hint')} />}
+              {prefix && draft.ipv6 && <Select label={t('network.dhcp6')} value={draft.dhcp6 === 'stateful' ? 'stateful' : draft.dhcp6 === false ? 'off' : 'stateless'} onChange={(value) => set({ dhcp6: value === 'off' ? false : value === 'stateful' ? value : undefined })} options={(['stateless', 'stateful', 'off'] as const).map((value) => ({ value, label: t(`network.dhcp6.${value}`) }))} />}
               <Input label={t('network.tftp')} {...text('tftp')} hint={t('network.tftp-hint')} />
               <Input label={t('network.bootfile')} {...text('bootfile')} />
               <Input label={t('network.bootfile-efi')} {...text('bootfile-efi')} />
@@ -131,7 +133,7 @@ export function NetworkForm({ network, onClose, onDone }: FormProps) {
           <Select label={t('network.kind')} value={kind} onChange={choose} options={KINDS.map((value) => ({ value, label: t(`network.kind.${value}`) }))} hint={t(`network.kind-hint.${kind}`)} />
           {needsInterface && <Input label={t('network.interface')} value={draft.interface ?? ''} onInput={(value) => set({ interface: value })} maxLength={15} required hint={t('network.interface-hint')} />}
           {kind === 'external' && <Select label={t('network.through')} value={draft.through ?? 'auto'} onChange={(through) => set({ through: through === 'auto' ? undefined : through })} options={THROUGH.map((value) => ({ value, label: t(`network.through.${value}`) }))} hint={t(`network.through-hint.${draft.through ?? 'auto'}`)} />}
-          {kind === 'nat' && <Select label={t('network.nat')} value={draft.nat ?? 'user'} onChange={(nat) => set(nat === 'kernel' ? { nat } : { nat: undefined, interface: undefined })} options={(['user', 'kernel'] as const).map((value) => ({ value, label: t(`network.nat.${value}`) }))} hint={t(`network.nat-hint.${draft.nat ?? 'user'}`)} />}
+          {kind === 'nat' && <Select label={t('network.nat')} value={draft.nat ?? 'user'} onChange={(nat) => set(nat === 'kernel' ? { nat } : { nat: undefined, interface: undefined, ipv6: undefined, dhcp6: undefined })} options={(['user', 'kernel'] as const).map((value) => ({ value, label: t(`network.nat.${value}`) }))} hint={t(`network.nat-hint.${draft.nat ?? 'user'}`)} />}
           {kernel && <Input label={t('network.outside')} value={draft.interface ?? ''} onInput={(value) => set({ interface: value || undefined })} maxLength={15} hint={t('network.outside-hint')} />}
         </div>
         {kind === 'nat' && (
