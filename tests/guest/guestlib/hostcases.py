@@ -82,15 +82,26 @@ WIRES = {"bridge": (BRIDGE, "in-bridge"), "macvtap": ((), "unused"),
          "packet": (("addr add 10.8.0.5/24 dev v0",), "used")}
 
 
+def filter_vlans(host):
+    """The bridge asks which VLANs a port is in; those of its wire are said here."""
+    words = "ip link set br0 type bridge vlan_filtering 1"
+    if subprocess.call([*host, *words.split()], stderr=subprocess.DEVNULL):
+        raise machine.Unavailable("bridges of this host's kernel do not filter VLANs")
+    images.tool(*host, "bridge", "vlan", "add", "dev", "v0", "vid", "30")
+
+
 @case("net-external", way="packet")
 @case("net-bridge", way="bridge")
+@case("net-bridge-vlans", way="bridge", filters=True)
 @case("net-macvtap", way="macvtap")
-def wire(lab, way):
+def wire(lab, way, filters=False):
     """A guest on the wire of the host's adapter, with and without a VLAN tag; nothing stays behind"""
     only_yado(lab)
     need_tun()
     commands, reason = WIRES[way]
     with host_and_outside(commands, ("addr add 10.8.0.1/24 dev v1",)) as (host, out):
+        if filters:
+            filter_vlans(host)
         if way == "bridge":
             # Docker's policy, and its module, which has iptables asked for what bridges pass on.
             check("1" in subprocess.check_output([*host, "sysctl", "-n", CALL_IPTABLES], text=True),

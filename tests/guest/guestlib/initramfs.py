@@ -16,7 +16,7 @@ MODULES = ["virtio_pci", "virtio_blk", "virtio_console", "virtio-rng", "virtio_b
            "button", "evdev", "psmouse",
            "virtio_net", "e1000", "tulip", "8139cp", "8139too"]
 # Lie there, and are not loaded.
-SPARE = ["pktgen"]
+SPARE = ["pktgen", "8021q"]
 
 
 class Cpio:

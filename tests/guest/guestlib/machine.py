@@ -63,7 +63,8 @@ class Config:
     restore: object = None  # a saved machine to go on from
     reserve: object = None  # where it is to be saved to
     nets: tuple = ()        # of Net
-    prefix: tuple = ()      # words before the command: where to run it
+    prefix: tuple = ()      # words before the command: where to run it, and as whom
+    owner: int = None       # … whose uid this is
     name: str = ""          # of the machine
 
 
@@ -122,6 +123,8 @@ class Machine:
 
     def __enter__(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="yado-guest-"))
+        if self.config.owner is not None:
+            os.chown(self.folder, self.config.owner, -1)
         self.socket_path = self.folder / "control"
         self.errors = open(self.folder / "stderr", "w+b")
         self.argv = [str(word) for word in (*self.config.prefix, *self.command())]

@@ -331,6 +331,8 @@ def network(lab, name="net", prefix=(), options=(), **definition):
     program = Yado.program().with_name("yado-net")
     file, listen, control = (lab.folder / f"{name}.{end}" for end in ("json", "sock", "ctl"))
     file.write_text(json.dumps({"name": name, **definition}))
+    for path in (listen, control):  # of one that was killed
+        path.unlink(missing_ok=True)
     process = subprocess.Popen([*prefix, program, "--definition", file, "--listen", listen, "--control",
                                 f"unix={control}", *options], preexec_fn=machine.die_with_parent)
     try:
@@ -350,10 +352,12 @@ def network(lab, name="net", prefix=(), options=(), **definition):
                 raise CommandError(f"{command}: {answer['error']}")
             return answer["return"]
 
+        execute.process = process
         yield listen, execute
     finally:
-        process.terminate()
-        check(process.wait(20) == 0, "yado-net does not end in order")
+        if process.poll() is None:
+            process.terminate()
+            check(process.wait(20) == 0, "yado-net does not end in order")
 
 
 def address(vm, own, interface="eth0"):
@@ -441,6 +445,35 @@ def switch_again(lab):
             upload(vm, "10.0.2.2", 4 * MIB)
 
 
+@case("switch-crash")
+def switch_crash(lab):
+    """A network is killed and started again while one guest sends to another; every byte arrives"""
+    only_yado(lab)
+    with contextlib.ExitStack() as stack:
+        path, execute = stack.enter_context(network(lab))
+        one, two = (stack.enter_context(guest(lab, "cloud", nets=(
+            Net(to=f"network={path}", mac=mac),))) for mac in MACS)
+        address(one, "10.9.0.1")
+        address(two, "10.9.0.2")
+        one.send("nc -l -p 99 | sha256sum; echo taken\n")
+        two.run("dd if=/dev/urandom of=/tmp/sent bs=64k count=320 2>/dev/null", SHORT)
+        digest_text = re.search(r"\b[0-9a-f]{64}\b", two.run("sha256sum /tmp/sent", SHORT)).group()
+        two.send("(for i in $(seq 20); do dd if=/tmp/sent bs=1M skip=$((i-1)) count=1 2>/dev/null; "
+                 "sleep 0.2; done) | nc 10.9.0.1 99; echo sent=$?=\n")
+        end = time.monotonic() + SHORT
+        while execute("status")["ports"][0]["in"]["bytes"] + \
+                execute("status")["ports"][1]["in"]["bytes"] < 2 * MIB:
+            check(time.monotonic() < end, "nothing is sent")
+            two.pump(0.1)
+        execute.process.kill()
+        execute.process.wait()
+        time.sleep(1)
+        path, execute = stack.enter_context(network(lab))
+        two.expect("sent=0=", LONG)
+        one.expect(digest_text, LONG)
+        check(len(execute("status")["ports"]) == 2, "a guest has not found it again")
+
+
 # What needs a host of its own: a network namespace, which only root may make.
 
 def need_tun():
@@ -508,6 +541,10 @@ def tap(lab, model, kernel):
                    "link set t0 up") as inside:
         with guest(lab, kernel, prefix=inside, nets=(Net(to="tap=t0", model=model),)) as vm:
             with_host(vm, inside, "10.8.0.1", "10.8.0.2")
+            # Who takes the interface away pulls the cable out.
+            images.tool(*inside, "ip", "link", "del", "t0")
+            vm.run("for i in $(seq 20); do grep 0 /sys/class/net/eth0/carrier && break; sleep 1; "
+                   "done; grep 0 /sys/class/net/eth0/carrier", SHORT)
 
 
 @case("net-host-only")
