@@ -225,6 +225,37 @@ await step('a network is made, and the running machine is led to it', async () =
   await inspect(page, 'network')
 })
 
+await step('the running machine is led to another network, and the drawings follow', async () => {
+  const card = (name) => page.locator('.net-cards .panel').filter({ has: page.getByRole('link', { name, exact: true }) })
+  const plugged = (name) => card(name).locator('.net-box.guest:not(.away)', { hasText: machine.slice(0, 8) })
+  const lead = async (name) => {
+    await page.goto(`${machineUrl}/settings`)
+    await page.getByLabel('Adapter 1', { exact: true }).selectOption(`network:${name}`)
+    await page.getByRole('button', { name: 'Save changes' }).click()
+    await page.goto(new URL('#/networks', url).href)
+    await plugged(name).waitFor()
+  }
+  await page.goto(new URL('#/networks', url).href)
+  await page.getByRole('button', { name: 'Create network' }).click()
+  const dialog = page.getByRole('dialog')
+  await dialog.getByLabel('Kind').selectOption('internal')
+  await dialog.getByLabel('Name', { exact: true }).fill('office')
+  await dialog.getByRole('button', { name: 'Create network' }).click()
+  await dialog.waitFor({ state: 'detached' })
+  await lead('office')
+  await plugged('web-lab').waitFor({ state: 'detached' })
+  await card('web-lab').getByText('Nobody is on this network.').waitFor()
+  check(!(await card('office').locator('.net-box.way-out').count()), 'an internal network has a way out')
+  check(await card('web-lab').locator('.net-box.way-out').count(), 'NAT has no way out')
+  await inspect(page, 'networks-drawn')
+  await lead('web-lab')
+  await plugged('office').waitFor({ state: 'detached' })
+  await page.goto(new URL('#/networks/office', url).href)
+  await page.getByRole('button', { name: 'Delete', exact: true }).click()
+  await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click()
+  await page.getByRole('heading', { name: 'Networks', level: 1 }).waitFor()
+})
+
 await Promise.all(Object.entries({
   'desk-light': { ...desk, colorScheme: 'light' },
   'desk-dark': { ...desk, colorScheme: 'dark' },
