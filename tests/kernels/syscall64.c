@@ -73,6 +73,76 @@ static void syscalls(void)
     wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SCE);
 }
 
+static volatile uint64_t entered[2], again_flags[8];
+
+#define COUNTING_ENTRY(n)                                                                          \
+    static void __attribute__((naked)) counting_entry_##n(void)                                    \
+    {                                                                                              \
+        asm volatile("pushfq; popq seen_rflags\n\t"                                                \
+                     "incq entered + 8 * " #n "\n\t"                                               \
+                     "movq %r11, seen_r11\n\t"                                                     \
+                     "movl %cs, %eax; movq %rax, seen_cs\n\t"                                      \
+                     "sysretq");                                                                   \
+    }
+COUNTING_ENTRY(0)
+COUNTING_ENTRY(1)
+
+/* Several times, as programs do, with other flags each time. */
+static void user_again(void)
+{
+    for (unsigned n = 0; n < 8; n++) {
+        uint64_t flags = n & 1 ? FLAG_CF | FLAG_OF : n & 2 ? FLAG_ZF | FLAG_SF : FLAG_AF | FLAG_PF;
+        asm volatile("pushfq; andq %2, (%%rsp); orq %1, (%%rsp); popfq\n\t"
+                     "syscall\n\t"
+                     "pushfq; popq %0"
+                     : "=r"(again_flags[n])
+                     : "r"(flags), "i"(~0x8d5)
+                     : "rcx", "r11", "rax", "cc", "memory");
+        again_flags[n] = (again_flags[n] & 0x8d5) == flags;
+    }
+    USER_LEAVE();
+}
+
+static void run_again(uint64_t mask, uint64_t *ret_entered)
+{
+    uint64_t before[2] = {entered[0], entered[1]};
+
+    wrmsr(MSR_SFMASK, mask);
+    user_run(user_again);
+    CHECK_TRAP(VEC_LEAVE, 0);
+    for (unsigned n = 0; n < 8; n++)
+        CHECK_EQ(again_flags[n], 1);
+    CHECK_EQ(seen_cs, SEL_CODE);
+    CHECK_EQ(seen_r11 & 0x8d5, FLAG_CF | FLAG_OF);
+    CHECK_EQ(seen_rflags & 0x8d5, (FLAG_CF | FLAG_OF) & ~mask);
+    for (unsigned n = 0; n < 2; n++)
+        ret_entered[n] = entered[n] - before[n];
+}
+
+/* What one system call was like does not tell what the next one is. */
+static void syscalls_again(void)
+{
+    const uint64_t usual = FLAG_IF | FLAG_DF | FLAG_TF | FLAG_AC;
+    uint64_t count[2];
+
+    wrmsr(MSR_LSTAR, (uint64_t)counting_entry_0);
+    run_again(usual | FLAG_CF | FLAG_OF | FLAG_ZF | FLAG_SF | FLAG_AF | FLAG_PF, count);
+    CHECK(count[0] == 8 && count[1] == 0);
+    run_again(usual, count);
+    CHECK(count[0] == 8 && count[1] == 0);
+    wrmsr(MSR_LSTAR, (uint64_t)counting_entry_1);
+    run_again(usual | FLAG_OF, count);
+    CHECK(count[0] == 0 && count[1] == 8);
+    run_again(FLAG_CF, count); /* TF and AC stay as they are */
+    CHECK(count[0] == 0 && count[1] == 8);
+    wrmsr(MSR_EFER, rdmsr(MSR_EFER) & ~(uint64_t)EFER_SCE);
+    user_run(user_again);
+    CHECK_TRAP(VEC_UD, 0);
+    wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SCE);
+    wrmsr(MSR_LSTAR, (uint64_t)syscall_entry);
+    wrmsr(MSR_SFMASK, FLAG_IF | FLAG_DF | FLAG_CF);
+}
+
 /* Entered by SYSCALL of 32-bit code: record, and go back with SYSRET. */
 static void __attribute__((naked)) compat_entry(void)
 {
@@ -343,6 +413,7 @@ static void canonical_registers(void)
 void test_main(void)
 {
     test("syscall", syscalls);
+    test("syscall-again", syscalls_again);
     test("compatibility", compatibility);
     test("single-step", single_step);
     test("privileges", privileges);

@@ -64,6 +64,8 @@ void cpu_update_mode(struct cpu *c)
     if (c->eflags & FL_TF || breakpoints_on(c) || c->events & (EV_SHADOW | EV_SHADOW_SS))
         m |= MODE_SINGLE;
     m |= flat_mode(c, m);
+    if ((m ^ c->mode) & ~(uint32_t)MODE_USER)
+        cpu_shut_gates(c);
     c->mode = m;
     c->tlb = tlb_present(c);
     jumps_update(c);

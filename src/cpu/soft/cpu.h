@@ -50,6 +50,21 @@ struct seg {
     uint32_t lo, hi_r, lo_w, hi_w;
 };
 
+/*
+ * What SYSCALL in 64-bit mode, or SYSRET to it, has left behind, for translated code to do the same
+ * (t1_syscall.c). Good until something else changes that it is made of: cpu_shut_gates().
+ */
+struct cpu_gate {
+    struct seg cs, ss;
+    uint64_t jump_tag;
+    struct jump_slot *jumps;
+    struct tlb_table *tlb;
+    uint32_t mode;
+    /* SYSCALL: of cpu->eflags, ->aflags, ->poll_mask that stay */
+    uint32_t eflags_kept, aflags_kept, poll_kept;
+    bool open;
+};
+
 /* Requests of other threads, in cpu->requests. */
 enum cpu_request {
     REQ_KICK = 1, /* leave vcpu_run() */
@@ -187,11 +202,12 @@ struct cpu {
     uint8_t state_end[0];
 
     /* --- how it is found and run --- */
-    _Atomic uint32_t requests; /* enum cpu_request */
-    uint32_t poll_mask;        /* of translated code: requests that end a run of blocks */
-    struct tlb_table *tlb;     /* of the present privilege */
-    struct jump_slot *jumps;   /* of the present privilege */
-    uint64_t jump_tag;         /* names mode and fetch translations; never 0 */
+    _Atomic uint32_t requests;    /* enum cpu_request */
+    uint32_t poll_mask;           /* of translated code: requests that end a run of blocks */
+    struct tlb_table *tlb;        /* of the present privilege */
+    struct jump_slot *jumps;      /* of the present privilege */
+    uint64_t jump_tag;            /* names mode and fetch translations; never 0 */
+    struct cpu_gate enter, leave; /* SYSCALL, SYSRET */
     uint64_t saved_rbx;
 
     /* of translated code alone (t1.h) */
@@ -312,6 +328,11 @@ static inline void flags_set_arith(struct cpu *c, uint32_t fl)
 static inline uint32_t flags_get(const struct cpu *c)
 {
     return flags_arith(c) | c->eflags | FL_1;
+}
+
+static inline void cpu_shut_gates(struct cpu *c)
+{
+    c->enter.open = c->leave.open = false;
 }
 
 /* Recompute cpu->mode and the TLB set after a change of CR0, CR4, EFER, XCR0, CPL, VM, CS, SS. */

@@ -56,6 +56,31 @@ static bool syscall_known(const struct cpu *c)
     return c->efer & EFER_SCE && (is_amd(c) ? c->cr0 & CR0_PE : is_code64(c));
 }
 
+static void open_gate(struct cpu *c, struct cpu_gate *g)
+{
+    g->cs = c->seg[X86_CS];
+    g->ss = c->seg[X86_SS];
+    g->jump_tag = c->jump_tag;
+    g->jumps = c->jumps;
+    g->tlb = c->tlb;
+    g->mode = c->mode;
+    g->open = !(c->mode & MODE_SINGLE);
+}
+
+static void open_enter(struct cpu *c)
+{
+    struct cpu_gate *g = &c->enter;
+    uint32_t mask = (uint32_t)c->sfmask;
+
+    /* With TF it would trap; AC chooses the TLB's table. */
+    if ((mask & (FL_TF | FL_AC)) != (FL_TF | FL_AC))
+        return;
+    g->eflags_kept = ~(mask | FL_RF | FL_VM);
+    g->aflags_kept = ~((mask & (FL_CF | FL_PF | FL_AF | FL_ZF | FL_SF)) << 8 | (mask >> 11 & 1));
+    g->poll_kept = mask & FL_IF ? ~(uint32_t)REQ_INTR : ~0u;
+    open_gate(c, g);
+}
+
 void x_SYSCALL(struct cpu *c, const struct uop *u)
 {
     bool longmode = is_long(c);
@@ -75,6 +100,8 @@ void x_SYSCALL(struct cpu *c, const struct uop *u)
     flat_ss(c, (uint16_t)(c->star >> 32) + 8, 0);
     step_by_new_tf(c);
     cpu_set_cpl(c, 0);
+    if (longmode)
+        open_enter(c);
 }
 
 void x_SYSRET(struct cpu *c, const struct uop *u)
@@ -98,6 +125,8 @@ void x_SYSRET(struct cpu *c, const struct uop *u)
         cpu_set_flags(c, FL_IF, FL_IF);
     step_by_new_tf(c);
     cpu_set_cpl(c, 3);
+    if (to64 && !is_amd(c)) /* whose SS is not known by this */
+        open_gate(c, &c->leave);
 }
 
 void x_SYSENTER(struct cpu *c, const struct uop *u)

@@ -30,10 +30,16 @@ void jumps_free(struct cpu *c)
         munmap(c->blocks->jumps, JUMPS_BYTES);
 }
 
+static void jumps_unname(struct cpu *c)
+{
+    zero_bytes(c->jump_keys, sizeof(c->jump_keys));
+    cpu_shut_gates(c);
+}
+
 void jumps_empty(struct cpu *c)
 {
     madvise(c->blocks->jumps, JUMPS_BYTES, MADV_DONTNEED);
-    zero_bytes(c->jump_keys, sizeof(c->jump_keys));
+    jumps_unname(c);
     c->jump_tags = 0;
 }
 
@@ -48,7 +54,7 @@ void jumps_drop(struct cpu *c, const uint8_t *from, const uint8_t *end)
 
 void jumps_flush(struct cpu *c)
 {
-    zero_bytes(c->jump_keys, sizeof(c->jump_keys));
+    jumps_unname(c);
     jumps_update(c);
 }
 

@@ -216,7 +216,7 @@ bool msr_write(struct cpu *c, uint32_t msr, uint64_t v)
         c->tsc_adjust = v;
         return true;
     case MSR_SPEC_CTRL:
-        if (v & ~7ULL)
+        if (v & ~0x407ULL) /* IBRS, STIBP, SSBD, BHI_DIS_S: SDM vol. 4, table 2-2 */
             return false;
         c->spec_ctrl = v;
         return true;
@@ -257,8 +257,10 @@ bool msr_write(struct cpu *c, uint32_t msr, uint64_t v)
         set_pkrs(c, (uint32_t)v);
         return true;
     case MSR_EFER:
+        cpu_shut_gates(c);
         return write_efer(c, v);
     case MSR_STAR:
+        cpu_shut_gates(c);
         c->star = v;
         return true;
     case MSR_LSTAR:
@@ -266,6 +268,7 @@ bool msr_write(struct cpu *c, uint32_t msr, uint64_t v)
     case MSR_CSTAR:
         return set_canonical(&c->cstar, v);
     case MSR_SFMASK:
+        cpu_shut_gates(c);
         c->sfmask = (uint32_t)v;
         return !(v >> 32);
     case MSR_FS_BASE:

@@ -24,6 +24,7 @@ static const struct {
     {"no-refill", offsetof(struct soft_options, no_refill)},
     {"no-share", offsetof(struct soft_options, no_share)},
     {"no-string", offsetof(struct soft_options, no_string)},
+    {"no-syscall", offsetof(struct soft_options, no_syscall)},
 };
 
 static bool take_switch(const char *word, size_t len, struct soft_options *o)
@@ -97,7 +98,7 @@ int soft_options_parse(const char *words, struct soft_options *ret_options, stru
                              "--engine soft: no option '%.*s'; there are t0, runs=0..254, "
                              "cache=2..1024, check, seed=N, vendor=intel|amd, perf-map, "
                              "dump=ADDRESS, no-fall, no-link, no-loop, no-refill, no-share, "
-                             "no-string",
+                             "no-string, no-syscall",
                              (int)len, words);
         words += len;
         words += *words == ',';

@@ -18,6 +18,7 @@
  *     no-loop   check accesses in loops as any others
  *     no-share  check every memory access by itself
  *     no-refill let C answer each miss of the soft TLB
+ *     no-syscall leave SYSCALL and SYSRET to T0
  *     no-string leave string instructions to T0
  */
 #ifndef CPU_SOFT_OPTIONS_H
@@ -30,7 +31,7 @@
 #include "cpu/x86/cpuid.h"
 
 struct soft_options {
-    bool check, no_fall, no_link, no_loop, no_refill, no_share, no_string;
+    bool check, no_fall, no_link, no_loop, no_refill, no_share, no_string, no_syscall;
     unsigned runs; /* RUNS_NEVER (block.h): T0 alone */
     enum x86_vendor vendor;
     bool perf_map, dump;

@@ -181,6 +181,12 @@ static void make_stubs(struct cpu *c)
         case T1_STUB_CALL:
             put_question(&e, c, T1_STUB_CALL, (uint64_t)t1_call);
             break;
+        case T1_STUB_SYSCALL:
+            t1_put_syscall(&e, c);
+            break;
+        case T1_STUB_SYSRET:
+            t1_put_sysret(&e, c);
+            break;
         case T1_STUB_FPU:
             put_fpu(&e, c);
             break;

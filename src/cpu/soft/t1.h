@@ -72,6 +72,7 @@ struct t1_call {
     struct uop uops[2]; /* it, and one that stops */
     const struct t1_code *code;
     uint64_t back; /* run address; 0: the instruction ends the block */
+    int32_t next;  /* the next instruction's offset from the page's start */
 };
 
 /* The translation of one block. */
@@ -101,11 +102,13 @@ enum t1_stub {
     T1_STUB_LOOP,      /* where slots of blocks without code lead; r14: tag, r15: the slot */
     T1_STUB_SIDE_SAVE, /* the same for T1_STUB_SIDE */
     T1_STUB_SIDE,      /* r15: struct t1_access */
-    T1_STUB_POLL,  /* r15: struct t1_code; back to it when nothing that is wanted was requested */
-    T1_STUB_MISS,  /* r14: linear address, r15: struct t1_access */
-    T1_STUB_CALL,  /* r15: struct t1_call */
-    T1_STUB_FPU,   /* make the vector state live; back to r15 */
-    T1_STUB_FAULT, /* on the host's stack */
+    T1_STUB_POLL,    /* r15: struct t1_code; back to it when nothing that is wanted was requested */
+    T1_STUB_MISS,    /* r14: linear address, r15: struct t1_access */
+    T1_STUB_CALL,    /* r15: struct t1_call */
+    T1_STUB_SYSCALL, /* the same, when it is SYSCALL in 64-bit mode, or */
+    T1_STUB_SYSRET,  /* SYSRET to it */
+    T1_STUB_FPU,     /* make the vector state live; back to r15 */
+    T1_STUB_FAULT,   /* on the host's stack */
     T1_STUBS,
 };
 
@@ -140,6 +143,7 @@ struct t1 {
     uint64_t stubs[T1_STUBS]; /* run addresses */
     uint64_t tails[T1_STUBS]; /* where the guest's registers are saved; 0: nowhere */
     struct t1_access fault;   /* the instruction that the host's processor refused */
+    struct t1_access gate;    /* a jump that no block makes */
     struct t1_far *pending_far;
     struct t1_link *pending; /* the jump that was left by, to be linked when its target is known */
 };
@@ -288,6 +292,12 @@ static inline void put_field(struct emit *e, const struct cpu *c, unsigned opcod
 }
 
 extern const struct uop t1_stop; /* behind the one uop of a struct t1_call */
+
+/* Through a jump slot to the tag in r14; r15: a struct t1_access for when there is none. */
+void t1_put_slot(struct emit *e, const struct cpu *c, uint64_t access);
+/* T1_STUB_SYSCALL, T1_STUB_SYSRET (t1_syscall.c). */
+void t1_put_syscall(struct emit *e, const struct cpu *c);
+void t1_put_sysret(struct emit *e, const struct cpu *c);
 
 void *t1_record(struct t1_ctx *x, unsigned bytes);
 struct t1_cold *t1_add_cold(struct t1_ctx *x, enum t1_cold_kind kind, uint8_t *fix);

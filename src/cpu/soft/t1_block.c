@@ -277,6 +277,21 @@ void t1_hand_over(struct t1_ctx *x, uint8_t *fix)
     cold->save_flags = x->flags == F_HOST;
 }
 
+/* Who does an instruction that is not translated. */
+static enum t1_stub stub_of(const struct t1_ctx *x)
+{
+    const struct x86_insn *in = &x->insns[x->i];
+    bool user = x->b->mode & MODE_USER;
+
+    if (x->c->check || x->c->soft->options.no_syscall || !x->code64)
+        return T1_STUB_CALL;
+    if (in->info->op == X86_SYSCALL && user)
+        return T1_STUB_SYSCALL;
+    if (in->info->op == X86_SYSRET && in->op_bytes == 8 && !user)
+        return T1_STUB_SYSRET;
+    return T1_STUB_CALL;
+}
+
 /* T0 does this instruction and comes back. */
 static void put_call(struct t1_ctx *x)
 {
@@ -291,8 +306,9 @@ static void put_call(struct t1_ctx *x)
     if (x->flags == F_HOST)
         t1_put_save(&x->e, x->c);
     put_lea_near(&x->e, H_R15, (uint64_t)call);
-    put_jmp(&x->e, x->t->stubs[T1_STUB_CALL]);
+    put_jmp(&x->e, x->t->stubs[stub_of(x)]);
     call->code = x->code;
+    call->next = (int32_t)(x->page_offset + x->at[x->i + 1]);
     call->back = x->insns[x->i].info->attrs & ATTR_END ? 0 : emit_run(&x->e);
     x->flags = F_ENV; /* it may have changed them there */
     x->fpu_known = false;

@@ -100,28 +100,32 @@ static void put_page_address(struct t1_ctx *x, int64_t offset)
     put_lea(&x->e, x->code64, H_R14, &(struct host_mem){H_R14, H_NONE, 0, (int32_t)offset});
 }
 
-/* Through a jump slot to the linear address in r14; EFLAGS are used, cpu->aflags counts. */
-static void put_lookup(struct t1_ctx *x, int32_t undo)
+void t1_put_slot(struct emit *e, const struct cpu *c, uint64_t access)
 {
-    struct emit *e = &x->e;
-    struct host_mem jumps = CPU_FIELD(x, jumps), tag = CPU_FIELD(x, jump_tag);
     struct host_mem slot = {H_R15, H_NONE, 0, 0};
-    struct t1_access *a = t1_access_record(x);
 
-    a->undo = undo;
-    put_op_mem(e, 0x33, true, H_R14, &tag);
     put_op_reg(e, 0x8b, false, H_R15, H_R14);
     PUT(e, 0x41, 0xc1, 0xe7, SLOT_SHIFT, 0x41, 0x81, 0xe7); /* shl r15d; and r15d */
     put_le(e, (JUMP_SLOTS - 1) << SLOT_SHIFT, 4);
-    put_op_mem(e, 0x03, true, H_R15, &jumps);
+    put_field(e, c, 0x03, H_R15, offsetof(struct cpu, jumps));
     put_op_mem(e, 0x3b, true, H_R14, &slot);
     uint8_t *other = put_jcc(e, CC_NE, 0);
     slot.disp = offsetof(struct jump_slot, code);
     put_op_mem(e, 0xff, false, 4, &slot);
 
     patch_rel32(other, e->run, emit_run(e));
-    put_lea_near(e, H_R15, (uint64_t)a);
-    put_jmp(e, x->t->stubs[T1_STUB_JUMP]);
+    put_mov_imm(e, H_R15, access);
+    put_jmp(e, c->t1->stubs[T1_STUB_JUMP]);
+}
+
+/* Through a jump slot to the linear address in r14; EFLAGS are used, cpu->aflags counts. */
+static void put_lookup(struct t1_ctx *x, int32_t undo)
+{
+    struct t1_access *a = t1_access_record(x);
+
+    a->undo = undo;
+    put_field(&x->e, x->c, 0x33, H_R14, offsetof(struct cpu, jump_tag));
+    t1_put_slot(&x->e, x->c, (uint64_t)a);
 }
 
 /* To a known offset in another page; EFLAGS are used, cpu->aflags counts. */

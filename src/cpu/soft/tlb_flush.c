@@ -10,6 +10,7 @@
 
 static void new_space(struct cpu *c, struct tlb_table *t)
 {
+    cpu_shut_gates(c);
     t->space = ++c->tlbs->spaces;
     zero_bytes(t->fetched, sizeof(t->fetched));
 }
@@ -170,6 +171,7 @@ void tlb_switch(struct cpu *c, bool keep)
         keep = false;
     }
     t->asid = (unsigned)found;
+    cpu_shut_gates(c);
     if (!keep)
         drop_user(c, t->asid);
     cpu_update_mode(c);

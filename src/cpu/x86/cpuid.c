@@ -279,6 +279,7 @@ struct x86_cpuid_regs x86_cpuid(const struct x86_model *m, const struct x86_cpui
         break;
     case 7:
         if (subleaf == 0) {
+            r.eax = 2;
             r.ebx = words[W_7_EBX];
             r.ecx = words[W_7_ECX];
             if (env->cr4 & CR4_PKE)
@@ -286,6 +287,12 @@ struct x86_cpuid_regs x86_cpuid(const struct x86_model *m, const struct x86_cpui
             r.edx = words[W_7_EDX];
             if (x86_has(&m->features, X86_FEAT_ARCH_CAPABILITIES))
                 r.edx |= 1u << 26 | 1u << 31; /* SPEC_CTRL, SSBD: storage only */
+        } else if (subleaf == 2 && x86_has(&m->features, X86_FEAT_ARCH_CAPABILITIES)) {
+            /*
+             * BHI_CTRL: Linux believes BHI_NO no longer and would run through a loop of branches
+             * at each system call.
+             */
+            r.edx = 1u << 4;
         }
         break;
     case 0xb:
