@@ -198,6 +198,8 @@ static void blur(uint8_t *state, bool dead_flags)
 {
     zero_bytes(state + offsetof(struct cpu, gpr[GPR_RIP]), 8);
     zero_bytes(state + offsetof(struct cpu, fpu_live), 1);
+    /* Where the host did its last x87 instruction; the guest's is in cpu->fpu_ip and behind. */
+    zero_bytes(state + offsetof(struct cpu, xsave) + 6, 18);
     if (dead_flags)
         zero_bytes(state + offsetof(struct cpu, aflags), 2);
 }

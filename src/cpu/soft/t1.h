@@ -209,7 +209,7 @@ enum t1_flags {
     F_DEAD, /* nobody wants them */
 };
 
-enum t1_cold_kind { COLD_MISS, COLD_SIDE, COLD_POLL, COLD_FPU, COLD_LINK, COLD_JUMP };
+enum t1_cold_kind { COLD_MISS, COLD_SIDE, COLD_POLL, COLD_FPU, COLD_LINK, COLD_JUMP, COLD_SLOT };
 
 struct t1_cold {
     uint8_t kind;
@@ -293,8 +293,8 @@ static inline void put_field(struct emit *e, const struct cpu *c, unsigned opcod
 
 extern const struct uop t1_stop; /* behind the one uop of a struct t1_call */
 
-/* Through a jump slot to the tag in r14; r15: a struct t1_access for when there is none. */
-void t1_put_slot(struct emit *e, const struct cpu *c, uint64_t access);
+/* Through a jump slot to the tag in r14; what comes back is the jump for when there is none. */
+uint8_t *t1_put_slot(struct emit *e, const struct cpu *c);
 /* T1_STUB_SYSCALL, T1_STUB_SYSRET (t1_syscall.c). */
 void t1_put_syscall(struct emit *e, const struct cpu *c);
 void t1_put_sysret(struct emit *e, const struct cpu *c);

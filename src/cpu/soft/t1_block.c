@@ -70,6 +70,7 @@ static bool is_flag_neutral(unsigned op)
     case X86_POP_RM:
     case X86_LEAVE:
     case X86_NOP:
+    case X86_MOV_RM_SEG:
     case X86_MOVS:
     case X86_STOS:
     case X86_LODS:
@@ -261,6 +262,10 @@ static void put_cold(struct t1_ctx *x, const struct t1_cold *cold)
         ((struct t1_link *)cold->record)->stub = emit_run(e);
         put_lea_near(e, H_R15, (uint64_t)cold->record);
         put_jmp(e, x->t->stubs[cold->save_flags ? T1_STUB_LINK_SAVE : T1_STUB_LINK]);
+        break;
+    case COLD_SLOT:
+        put_lea_near(e, H_R15, (uint64_t)cold->record);
+        put_jmp(e, x->t->stubs[T1_STUB_JUMP]);
         break;
     case COLD_JUMP:
         t1_put_far_branch(x, cold);

@@ -133,6 +133,42 @@ static enum rsp_write rsp_write(const struct x86_insn *in)
     return RSP_ANY;
 }
 
+static void put_selector(struct t1_ctx *x, unsigned seg, size_t to)
+{
+    struct host_mem from =
+        cpu_mem(x->c, offsetof(struct cpu, seg[0].selector) + seg * sizeof(struct seg));
+    struct host_mem at = cpu_mem(x->c, to);
+    put_op_mem(&x->e, 0x0fb7, false, H_R14, &from);
+    put8(&x->e, 0x66);
+    put_op_mem(&x->e, 0x89, false, H_R14, &at);
+}
+
+/* What FNSTENV and its like tell of the last x87 instruction: as x_x87_reg() and x_x87_mem() do. */
+static void note_x87(struct t1_ctx *x, const struct x86_insn *in, const struct t1_ea *ea)
+{
+    struct host_mem page = CPU_FIELD(x, page), ip = CPU_FIELD(x, fpu_ip);
+    struct host_mem dp = CPU_FIELD(x, fpu_dp), op = CPU_FIELD(x, fpu_op);
+    int32_t at = (int32_t)(x->page_offset + x->at[x->i]);
+    unsigned code = (in->opcode & 7u) << 8 | (in->reg & 7u) << 3;
+
+    put_op_mem(&x->e, 0x8b, true, H_R14, &page);
+    put_lea(&x->e, x->code64, H_R14, &(struct host_mem){H_R14, H_NONE, 0, at});
+    put_op_mem(&x->e, 0x89, true, H_R14, &ip);
+    put_selector(x, X86_CS, offsetof(struct cpu, fpu_cs));
+    if (!ea)
+        code |= 0xc0 | (in->rm & 7u);
+    put8(&x->e, 0x66);
+    put_op_mem(&x->e, 0xc7, false, 0, &op);
+    put_le(&x->e, code, 2);
+    if (!ea)
+        return;
+    if (ea->base >= X86_R14 || (ea->index >= X86_R14 && ea->index != X86_NO_REG))
+        x->share_base = X86_NO_REG; /* r15 is used */
+    t1_put_lea(x, ea, false);
+    put_op_mem(&x->e, 0x89, true, H_R14, &dp);
+    put_selector(x, x->code64 && in->seg < X86_FS ? X86_DS : in->seg, offsetof(struct cpu, fpu_ds));
+}
+
 static bool data(struct t1_ctx *x, const struct x86_insn *in)
 {
     const struct x86_opinfo *info = in->info;
@@ -143,7 +179,7 @@ static bool data(struct t1_ctx *x, const struct x86_insn *in)
     bool high = false, extra = false;
     int32_t step;
 
-    if (uop_refuses(x->c, in) || (info->attrs & ATTR_VM && in->mem) || info->rm.kind == K_X87)
+    if (uop_refuses(x->c, in) || (info->attrs & ATTR_VM && in->mem))
         return false;
     if (info->reg.kind == K_GPR)
         find_operand(in, &info->reg, in->reg, &ops[0]);
@@ -185,6 +221,8 @@ static bool data(struct t1_ctx *x, const struct x86_insn *in)
         break;
     }
 
+    if (info->rm.kind == K_X87 && !(info->attrs & ATTR_CTL))
+        note_x87(x, in, in->mem ? &ea : NULL);
     if (insn_uses_fpu(in))
         t1_need_vectors(x);
     if (in->mem) {
@@ -300,6 +338,22 @@ static bool load_address(struct t1_ctx *x, const struct x86_insn *in)
     if (n == X86_RSP)
         check_rsp(x);
     put_op_reg(&x->e, 0x8b, in->op_bytes == 8, n, H_R14);
+    t1_wrote(x, n);
+    return true;
+}
+
+/* MOV of a selector to a register, wider than it. */
+static bool move_selector(struct t1_ctx *x, const struct x86_insn *in)
+{
+    unsigned seg = in->reg & 7, n = in->rm;
+    struct host_mem from =
+        cpu_mem(x->c, offsetof(struct cpu, seg[0].selector) + seg * sizeof(struct seg));
+
+    if (in->mem || in->op_bytes == 2 || n == X86_RSP || seg > X86_GS)
+        return false;
+    put_op_mem(&x->e, 0x0fb7, false, n >= X86_R14 ? H_R14 : n, &from);
+    if (n >= X86_R14)
+        store_gpr(x, H_R14, n);
     t1_wrote(x, n);
     return true;
 }
@@ -489,6 +543,8 @@ bool t1_move(struct t1_ctx *x, const struct x86_insn *in)
         return leave(x, in);
     case X86_NOP:
         return true;
+    case X86_MOV_RM_SEG:
+        return move_selector(x, in);
     default:
         return t1_flow(x, in);
     }

@@ -100,7 +100,7 @@ static void put_page_address(struct t1_ctx *x, int64_t offset)
     put_lea(&x->e, x->code64, H_R14, &(struct host_mem){H_R14, H_NONE, 0, (int32_t)offset});
 }
 
-void t1_put_slot(struct emit *e, const struct cpu *c, uint64_t access)
+uint8_t *t1_put_slot(struct emit *e, const struct cpu *c)
 {
     struct host_mem slot = {H_R15, H_NONE, 0, 0};
 
@@ -112,10 +112,7 @@ void t1_put_slot(struct emit *e, const struct cpu *c, uint64_t access)
     uint8_t *other = put_jcc(e, CC_NE, 0);
     slot.disp = offsetof(struct jump_slot, code);
     put_op_mem(e, 0xff, false, 4, &slot);
-
-    patch_rel32(other, e->run, emit_run(e));
-    put_mov_imm(e, H_R15, access);
-    put_jmp(e, c->t1->stubs[T1_STUB_JUMP]);
+    return other;
 }
 
 /* Through a jump slot to the linear address in r14; EFLAGS are used, cpu->aflags counts. */
@@ -125,7 +122,9 @@ static void put_lookup(struct t1_ctx *x, int32_t undo)
 
     a->undo = undo;
     put_field(&x->e, x->c, 0x33, H_R14, offsetof(struct cpu, jump_tag));
-    t1_put_slot(&x->e, x->c, (uint64_t)a);
+    struct t1_cold *cold = t1_add_cold(x, COLD_SLOT, t1_put_slot(&x->e, x->c));
+    if (cold)
+        cold->record = a;
 }
 
 /* To a known offset in another page; EFLAGS are used, cpu->aflags counts. */

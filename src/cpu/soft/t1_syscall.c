@@ -69,7 +69,10 @@ static void put_through(struct emit *e, const struct cpu *c, size_t gate, unsign
 static void put_go(struct emit *e, const struct cpu *c)
 {
     put_op_reg(e, 0x33, true, H_R14, H_R15);
-    t1_put_slot(e, c, (uint64_t)&c->t1->gate);
+    uint8_t *none = t1_put_slot(e, c);
+    patch_rel32(none, e->run, emit_run(e));
+    put_mov_imm(e, H_R15, (uint64_t)&c->t1->gate);
+    put_jmp(e, c->t1->stubs[T1_STUB_JUMP]);
 }
 
 void t1_put_syscall(struct emit *e, const struct cpu *c)
