@@ -336,6 +336,7 @@ void t1_put_check(struct t1_ctx *x, const struct t1_ea *at, struct t1_range rang
 bool t1_writes(const struct x86_insn *in, unsigned reg);
 /* Does it work on R14 or R15, which the translator uses itself? */
 bool t1_names_spare(const struct x86_insn *in);
+bool t1_names_both(const struct x86_insn *in);
 /* Make the guest's vector registers live. */
 void t1_need_vectors(struct t1_ctx *x);
 
@@ -360,8 +361,11 @@ bool t1_string(struct t1_ctx *x, const struct x86_insn *in);
 void t1_hand_over(struct t1_ctx *x, uint8_t *fix);
 /* The operand size is the stack's own. */
 bool t1_stack_size(const struct t1_ctx *x, const struct x86_insn *in);
-/* Push r14, size bytes. */
+/* Push r14, size bytes; the address of an offset from the page's start. */
 bool t1_push_scratch(struct t1_ctx *x, unsigned size);
+bool t1_push_address(struct t1_ctx *x, unsigned size, int64_t offset);
+/* The address of an offset from the page's start to r14. */
+void t1_put_address(struct t1_ctx *x, int64_t offset);
 bool t1_has_room(struct t1 *t);
 /* A cursor at the end of an area, in which there is room for a block; and what it has written. */
 struct emit t1_emit(const struct t1 *t, const struct t1_area *area);

@@ -62,23 +62,17 @@ void t1_need_vectors(struct t1_ctx *x)
     x->fpu_known = true;
 }
 
-/* Guest R14 and R15 get a scratch register; with memory only one of them can. False: too many. */
-static bool place(struct operand *ops, unsigned count, bool mem)
+/*
+ * Guest R14 and R15 get a scratch register: one of them r14, so that r15 keeps what is shared; both
+ * their own, where there is no memory. False: too many.
+ */
+static bool place(const struct x86_insn *in, struct operand *ops, unsigned count)
 {
-    uint8_t placed = X86_NO_REG;
-    for (unsigned i = 0; i < count; i++) {
-        if (!ops[i].used || ops[i].guest < X86_R14)
-            continue;
-        if (!mem) {
-            ops[i].host = ops[i].guest;
-            continue;
-        }
-        if (placed != X86_NO_REG && placed != ops[i].guest)
-            return false;
-        placed = ops[i].guest;
-        ops[i].host = H_R14;
-    }
-    return true;
+    bool both = t1_names_both(in);
+    for (unsigned i = 0; i < count; i++)
+        if (ops[i].used && ops[i].guest >= X86_R14)
+            ops[i].host = both ? ops[i].guest : H_R14;
+    return !both || !in->mem;
 }
 
 /* ---- the stack pointer ---- */
@@ -187,7 +181,7 @@ static bool data(struct t1_ctx *x, const struct x86_insn *in)
         find_operand(in, &info->rm, in->rm, &ops[1]);
     if (info->vvvv.kind == K_GPR)
         find_operand(in, &info->vvvv, in->vvvv, &ops[2]);
-    if (!place(ops, 3, in->mem))
+    if (!place(in, ops, 3))
         return false;
     for (unsigned i = 0; i < 3; i++) {
         high |= ops[i].used && ops[i].host >= HIGH_BYTES;
@@ -231,7 +225,7 @@ static bool data(struct t1_ctx *x, const struct x86_insn *in)
         if (extra)
             t1_collapse(x, &m);
         r.mem = &m;
-    } else if (extra) {
+    } else if (t1_names_both(in)) {
         x->share_base = X86_NO_REG;
     }
     if (info->flags == FL_R || info->flags == FL_RW || (info->flags == FL_P && x->live[x->i + 1]))
@@ -455,6 +449,23 @@ bool t1_push_scratch(struct t1_ctx *x, unsigned size)
         t1_collapse(x, &m);
     put_op_mem(&x->e, 0x8b, true, H_R14, &keep);
     put_op_mem(&x->e, 0x89, x->code64, H_R14, &m);
+    move_rsp(x, -(int32_t)size);
+    return true;
+}
+
+bool t1_push_address(struct t1_ctx *x, unsigned size, int64_t offset)
+{
+    struct host_mem m;
+
+    if (!x->code64) {
+        t1_keep_flags(x);
+        t1_put_address(x, offset);
+        return t1_push_scratch(x, size);
+    }
+    if (!stack_mem(x, -(int32_t)size, size, true, &m))
+        return false;
+    t1_put_address(x, offset); /* r14 is free: the operand is [rsp + r15 + disp] */
+    put_op_mem(&x->e, 0x89, true, H_R14, &m);
     move_rsp(x, -(int32_t)size);
     return true;
 }

@@ -93,7 +93,7 @@ static void branch(struct t1_ctx *x, uint8_t *fix, int64_t target)
     link->save_flags = cold->save_flags = x->flags == F_HOST;
 }
 
-static void put_page_address(struct t1_ctx *x, int64_t offset)
+void t1_put_address(struct t1_ctx *x, int64_t offset)
 {
     struct host_mem page = CPU_FIELD(x, page);
     put_op_mem(&x->e, 0x8b, true, H_R14, &page);
@@ -134,7 +134,7 @@ static void put_far(struct t1_ctx *x, int64_t target)
     struct host_mem tag = CPU_FIELD(x, jump_tag), cell = {H_R15, H_NONE, 0, 0};
     struct t1_far *far = t1_record(x, sizeof(*far));
 
-    put_page_address(x, target);
+    t1_put_address(x, target);
     put_op_mem(e, 0x33, true, H_R14, &tag);
     put_lea_near(e, H_R15, (uint64_t)far);
     put_op_mem(e, 0x3b, true, H_R14, &cell);
@@ -245,9 +245,7 @@ static bool call(struct t1_ctx *x, const struct x86_insn *in)
 {
     if (!t1_stack_size(x, in))
         return false;
-    t1_keep_flags(x);
-    put_page_address(x, next_offset(x));
-    if (!t1_push_scratch(x, in->op_bytes))
+    if (!t1_push_address(x, in->op_bytes, next_offset(x)))
         return false;
     t1_put_exit(x, target_of(x, in));
     return true;
@@ -293,8 +291,7 @@ static bool call_indirect(struct t1_ctx *x, const struct x86_insn *in)
     if (!load_target(x, in))
         return false;
     put_op_mem(&x->e, 0x89, true, H_R14, &target);
-    put_page_address(x, next_offset(x));
-    if (!t1_push_scratch(x, in->op_bytes))
+    if (!t1_push_address(x, in->op_bytes, next_offset(x)))
         return false;
     put_op_mem(&x->e, 0x8b, true, H_R14, &target);
     t1_put_jump(x, -(int32_t)in->op_bytes);

@@ -16,12 +16,29 @@ struct effect {
     bool last;    /* nothing behind it is looked at */
 };
 
-bool t1_names_spare(const struct x86_insn *in)
+/* Bits: R14, R15. */
+static unsigned spares(const struct x86_insn *in)
 {
     const struct x86_opinfo *info = in->info;
-    return (info->reg.kind == K_GPR && in->reg >= X86_R14) ||
-           (info->rm.kind == K_GPR && !in->mem && in->rm >= X86_R14) ||
-           (info->vvvv.kind == K_GPR && in->vvvv >= X86_R14);
+    unsigned bits = 0;
+
+    if (info->reg.kind == K_GPR && in->reg >= X86_R14)
+        bits |= 1u << (in->reg - X86_R14);
+    if (info->rm.kind == K_GPR && !in->mem && in->rm >= X86_R14)
+        bits |= 1u << (in->rm - X86_R14);
+    if (info->vvvv.kind == K_GPR && in->vvvv >= X86_R14)
+        bits |= 1u << (in->vvvv - X86_R14);
+    return bits;
+}
+
+bool t1_names_spare(const struct x86_insn *in)
+{
+    return spares(in);
+}
+
+bool t1_names_both(const struct x86_insn *in)
+{
+    return spares(in) == 3;
 }
 
 static bool has_high_byte(const struct x86_insn *in)
@@ -59,7 +76,9 @@ static bool data_effect(const struct t1_ctx *x, const struct x86_insn *in, unsig
 {
     const struct x86_opinfo *info = in->info;
 
-    if (t1_names_spare(in) || info->rm.kind == K_X87 || (insn_uses_fpu(in) && !x->fpu_known))
+    /* Beside memory either of them takes the place of what is shared. */
+    if ((in->mem ? t1_names_spare(in) : t1_names_both(in)) || info->rm.kind == K_X87 ||
+        (insn_uses_fpu(in) && !x->fpu_known))
         return false;
     if (base == X86_RSP && t1_rsp_step(in, &e->step))
         return true;
@@ -105,6 +124,8 @@ static bool find_effect(const struct t1_ctx *x, const struct x86_insn *in, unsig
                in->addr_bytes == 8;
     case X86_MOV_R_I:
         return in->rm != base && in->rm != X86_RSP;
+    case X86_MOV_RM_SEG:
+        return !in->mem && in->rm != base && in->rm != X86_RSP;
     case X86_NOP:
         return true;
     case X86_PUSH_R:
