@@ -159,6 +159,13 @@ const char *machine_report(const struct machine *m);
 /* Guest nanoseconds since the machine was started. */
 uint64_t machine_time_ns(const struct machine *m);
 
+/*
+ * How often a processor that slept had a reason to go on. Whose guest has crashed with interrupts off
+ * counts no more, and all of its processors are asleep; only NMI and reset wake them. An engine that
+ * lets processors sleep within itself (kvm) always says that they are awake. Any thread.
+ */
+uint64_t machine_beats(const struct machine *m, bool *ret_asleep);
+
 void machine_lock(struct machine *m);
 void machine_unlock(struct machine *m);
 

@@ -78,8 +78,9 @@ struct machine {
 
     pthread_mutex_t run_lock;
     pthread_cond_t run_changed;
-    atomic_bool hold; /* vCPUs are to park */
-    bool paused;      /* by machine_pause(); only the loop's thread writes it */
+    atomic_bool hold;           /* vCPUs are to park */
+    atomic_uint_fast64_t beats; /* see machine_beats() */
+    bool paused;                /* by machine_pause(); only the loop's thread writes it */
     bool started, quit, stuck;
     bool disk_full; /* … for want of room on the host */
     unsigned parked;

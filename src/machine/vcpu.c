@@ -135,6 +135,8 @@ static void *cpu_main(void *arg)
             break;
         case VCPU_EXIT_HALTED:
             cpu_sleep(cpu);
+            if (ops_of(cpu->m)->vcpu_runnable(cpu->vcpu))
+                atomic_fetch_add_explicit(&cpu->m->beats, 1, memory_order_relaxed);
             break;
         case VCPU_EXIT_SHUTDOWN:
             cpu_trouble(cpu, REQUEST_TRIPLE_FAULT);
@@ -145,6 +147,16 @@ static void *cpu_main(void *arg)
         }
     }
     return NULL;
+}
+
+uint64_t machine_beats(const struct machine *m, bool *ret_asleep)
+{
+    bool asleep = true;
+
+    for (unsigned i = 0; i < m->cpu_count; i++)
+        asleep &= atomic_load(&m->cpus[i].sleeping);
+    *ret_asleep = asleep;
+    return atomic_load(&m->beats);
 }
 
 bool cpus_park(struct machine *m)

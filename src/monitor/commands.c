@@ -32,8 +32,9 @@ static const char *argument_string(json_t *args, const char *name)
 
 static int cmd_status(struct commands *c, json_t *args, json_t **ret_value, struct error *err)
 {
-    uint64_t done = 0, total = 0;
+    uint64_t done = 0, total = 0, beats;
     enum machine_work work;
+    bool asleep;
     const char *state = machine_end(c->machine) != MACHINE_RUNS ? "ended"
                         : machine_is_paused(c->machine)         ? "paused"
                                                                 : "running";
@@ -45,9 +46,11 @@ static int cmd_status(struct commands *c, json_t *args, json_t **ret_value, stru
     work = machine_working(c->machine, &done, &total);
     if (work)
         state = work == MACHINE_SAVING ? "saving" : "restoring";
-    *ret_value = json_pack("{s:s, s:s, s:s, s:I}", "name", c->name, "state", state, "engine",
-                           machine_engine_name(c->machine), "time-ns",
-                           (json_int_t)machine_time_ns(c->machine));
+    beats = machine_beats(c->machine, &asleep);
+    *ret_value = json_pack("{s:s, s:s, s:s, s:I, s:I, s:b}", "name", c->name, "state", state,
+                           "engine", machine_engine_name(c->machine), "time-ns",
+                           (json_int_t)machine_time_ns(c->machine), "beats", (json_int_t)beats,
+                           "asleep", asleep);
     if (work && *ret_value) {
         json_object_set_new(*ret_value, "done-bytes", json_integer((json_int_t)done));
         json_object_set_new(*ret_value, "total-bytes", json_integer((json_int_t)total));

@@ -325,6 +325,7 @@ static int begin_start(struct machine *m, struct problem *p)
     m->has_reason = false;
     m->was_on = true;
     m->activity = (struct activity){0};
+    m->heartbeat = (struct heartbeat){0};
     machine_keep_status(m);
     life_set_state(m, restore ? MACHINE_STATE_RESTORING : MACHINE_STATE_STARTING);
     return 0;
@@ -517,13 +518,16 @@ void life_ended(struct machine *m, const struct process_end *end)
     json_decref(m->started);
     m->started = NULL;
     *m->engine = '\0';
-    if (m->op == OP_START) {
-        m->state = saved ? MACHINE_STATE_SAVED : MACHINE_STATE_OFF;
-        m->since_ms = stamp_now_ms();
+    m->state = saved ? MACHINE_STATE_SAVED : MACHINE_STATE_OFF;
+    m->since_ms = stamp_now_ms();
+    if (m->op == OP_START && find_ending(end->end)->guest) {
+        /* Its guest was faster than we. */
+        tell_op(m, EVENT_KIND_MACHINE_STARTED, "was turned on");
+        ran_and_ended(m, end);
+        life_finish(m, NULL);
+    } else if (m->op == OP_START) {
         start_failed(m, end, before == MACHINE_STATE_RESTORING);
     } else {
-        m->state = saved ? MACHINE_STATE_SAVED : MACHINE_STATE_OFF;
-        m->since_ms = stamp_now_ms();
         if (saved && before == MACHINE_STATE_SAVING)
             saved_and_ended(m);
         else

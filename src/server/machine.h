@@ -42,6 +42,13 @@ struct activity {
     unsigned history_at, history_count;
 };
 
+/* When its guest last had something to do; tick.c. */
+struct heartbeat {
+    long long beats;
+    int64_t last_ms; /* steady; 0: not known */
+    bool missed;     /* that has been told */
+};
+
 /* A picture of its screen. */
 struct picture {
     uint8_t *png;
@@ -84,6 +91,7 @@ struct machine {
     bool force;        /* turn it off when the guest has not shut down in time */
 
     struct activity activity;
+    struct heartbeat heartbeat;
     struct picture thumbnail;
     /* view.c's: what is shown of it, until machine_changed() and until the next sample; or NULL. */
     char *shown, *shown_activity;

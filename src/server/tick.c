@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "server/tick.h"
 
+#include <stdio.h>
+
 #include "base/size.h"
 #include "server/bus.h"
 #include "server/folders.h"
@@ -42,6 +44,37 @@ static void on_adapters(void *ctx, int r, json_t *value, const char *message)
     }
 }
 
+/* A guest that is up has something to do from time to time, if only to look at its clock. */
+static void on_status(void *ctx, int r, json_t *value, const char *message)
+{
+    struct machine *m = ctx;
+    struct heartbeat *h = &m->heartbeat;
+    json_int_t beats = json_integer_value(json_object_get(value, "beats"));
+    bool still = json_is_true(json_object_get(value, "asleep")) && beats == h->beats;
+    int64_t now = stamp_steady_ms(), limit = settings_integer(m->server, "heartbeat-seconds");
+    struct actor guest = {.type = ACTOR_TYPE_GUEST};
+
+    (void)message;
+    if (r < 0)
+        return;
+    if (!still || !h->last_ms || m->state != MACHINE_STATE_RUNNING) {
+        *h = (struct heartbeat){.beats = beats, .last_ms = now};
+        return;
+    }
+    if (!limit || h->missed || now - h->last_ms < limit * 1000)
+        return;
+    h->missed = true;
+    snprintf(guest.name, sizeof(guest.name), "%s", m->name);
+    bus_event(m->server,
+              &(struct event){.kind = EVENT_KIND_MACHINE_NO_HEARTBEAT,
+                              .severity = SEVERITY_WARNING,
+                              .actor = &guest,
+                              .about = machine_about(m),
+                              .cause = EVENT_CAUSE_GUEST},
+              "%s has not done anything for %lld seconds: its processors are halted", m->name,
+              (long long)((now - h->last_ms) / 1000));
+}
+
 static void sample(struct machine *m)
 {
     struct activity *a = &m->activity;
@@ -67,6 +100,7 @@ static void sample(struct machine *m)
     a->disk_read_bytes = now.disk_read_bytes;
     a->disk_write_bytes = now.disk_write_bytes;
     process_call(m, "net-list", NULL, ANSWER_MS, on_adapters, m);
+    process_call(m, "status", NULL, ANSWER_MS, on_status, m);
 }
 
 static void sample_host(struct server *server)

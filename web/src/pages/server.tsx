@@ -112,6 +112,7 @@ function SettingsPanel() {
             {mib('memory-reserve-bytes')}
             {mib('low-disk-warning-bytes')}
             {mib('low-disk-error-bytes')}
+            <Input label={t('settings.heartbeat-seconds')} value={String(draft['heartbeat-seconds'] ?? 300)} onInput={(value) => set('heartbeat-seconds', Number(value))} type="number" min={0} max={86400} unit={t('unit.seconds')} />
             <Input label={t('settings.event-days')} value={String(draft['event-days'] ?? 365)} onInput={(value) => set('event-days', Number(value))} type="number" min={1} max={36500} unit={t('unit.days')} />
             <Input label={t('settings.session-minutes')} value={String(draft['session-minutes'] ?? 480)} onInput={(value) => set('session-minutes', Number(value))} type="number" min={1} max={43200} unit={t('unit.minutes')} />
           </div>
