@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "api_routes.h"
 #include "server/bus.h"
@@ -295,6 +296,39 @@ void api_delete_machine(struct request *q)
     reply_task(q, 202, task);
 }
 
+/* What copies of its disks take of the host, about. */
+static uint64_t disks_bytes(struct machine *m)
+{
+    json_t *disk, *disks = json_object_get(m->definition, "disk");
+    uint64_t bytes = 0;
+    struct stat st;
+    size_t i;
+
+    json_array_foreach(disks, i, disk)
+    {
+        AUTO_FREE char *path =
+            machine_disk_path(m, json_string_value(json_object_get(disk, "file")));
+
+        if (path && stat(path, &st) == 0)
+            bytes += (uint64_t)st.st_blocks * 512;
+    }
+    return bytes;
+}
+
+/* Who may see a machine may copy its disks, but does not get at networks and files through it. */
+static int check_clone(struct request *q, enum clone_disks how, struct problem *p)
+{
+    uint64_t bytes = how == CLONE_COPY ? disks_bytes(q->machine) : 0;
+    json_t *others = json_copy(q->machine->definition);
+    int r;
+
+    json_object_del(others, "disk");
+    r = check_definition(q, others, NULL, p);
+    json_decref(others);
+    return r < 0 ? r
+                 : quota_check(q->server, q->caller.user, NULL, q->machine->definition, bytes, p);
+}
+
 void api_clone_machine(struct request *q)
 {
     const char *name = json_string_value(json_object_get(q->body, "name"));
@@ -307,7 +341,7 @@ void api_clone_machine(struct request *q)
     int r = may_create(q, &p) ? 0 : -1;
 
     if (r == 0 && !q->caller.administrator)
-        r = quota_check(q->server, q->caller.user, NULL, q->machine->definition, 0, &p);
+        r = check_clone(q, how, &p);
     if (r == 0)
         r = clone_begin(q->machine, name, how, q->caller.user, &q->actor, &task, &p);
     if (r < 0)
