@@ -232,6 +232,34 @@ static void amd_leaf(const struct x86_model *m, uint32_t leaf, struct x86_cpuid_
     }
 }
 
+/* Linux multiplies the crystal's kHz in 32 bits (native_calibrate_tsc()); so does who copied it. */
+#define RATIO_MAX (UINT32_MAX / (X86_CRYSTAL_HZ / 1000))
+
+/* The fraction that comes nearest to the TSC's rate over the crystal's: within a part in a million from
+ * some hundred MHz on. */
+static void tsc_ratio(uint64_t tsc_hz, uint32_t *ret_numerator, uint32_t *ret_denominator)
+{
+    uint64_t best_error = UINT64_MAX, best = 1;
+
+    *ret_numerator = 0; /* unknown */
+    *ret_denominator = 1;
+    for (uint64_t d = 1; d <= RATIO_MAX; d++) {
+        uint64_t n = (tsc_hz * d + X86_CRYSTAL_HZ / 2) / X86_CRYSTAL_HZ;
+        uint64_t is = n * X86_CRYSTAL_HZ, wanted = tsc_hz * d;
+        uint64_t error = is > wanted ? is - wanted : wanted - is;
+
+        if (n > RATIO_MAX)
+            break;
+        /* error / d, less than that of the best so far */
+        if (n == 0 || (best_error != UINT64_MAX && error * best >= best_error * d))
+            continue;
+        best_error = error;
+        best = d;
+        *ret_numerator = (uint32_t)n;
+        *ret_denominator = (uint32_t)d;
+    }
+}
+
 /* Leaves 2, 4, 15H and 16H are Intel's; AMD has them reserved. */
 static bool intel_only(uint32_t leaf)
 {
@@ -302,8 +330,7 @@ struct x86_cpuid_regs x86_cpuid(const struct x86_model *m, const struct x86_cpui
         r = leaf_d(m, env, subleaf);
         break;
     case 0x15:
-        r.eax = 1000;
-        r.ebx = (uint32_t)(m->tsc_hz / 1000 * 1000 / (X86_CRYSTAL_HZ / 1000));
+        tsc_ratio(m->tsc_hz, &r.ebx, &r.eax);
         r.ecx = X86_CRYSTAL_HZ;
         break;
     case 0x16:

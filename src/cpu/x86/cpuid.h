@@ -13,8 +13,9 @@
 #include "cpu/x86/features.h"
 
 #define X86_PHYS_BITS 40
-/* The core crystal: leaf 15H tells the guest, and the local APIC's timer counts with it. */
-#define X86_CRYSTAL_HZ 25000000u
+/* The core crystal: leaf 15H tells the guest, and the local APIC's timer counts with it. That of KVM's
+ * counts so fast, and OVMF takes every local APIC for one of KVM's (PcdFSBClock). */
+#define X86_CRYSTAL_HZ 1000000000u
 
 /* Makers differ in SYSCALL and SYSENTER outside 64-bit mode, and in the leaves of CPUID. */
 enum x86_vendor { X86_INTEL, X86_AMD };
