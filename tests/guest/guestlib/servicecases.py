@@ -100,6 +100,40 @@ def pxe_network(lab, boot, wanted, model="virtio"):
                                  never="Kernel panic|Low memory|No bootable device")
 
 
+@case("pxe-network-ipxe")
+def pxe_ipxe(lab):
+    """iPXE in the card's ROM takes a script and what it names by HTTP from the network's own server"""
+    only_yado(lab)
+    folder = lab.folder / "www"
+    folder.mkdir()
+    (folder / "boot.ipxe").write_text("#!ipxe\necho yado-test: the script came\n"
+                                      "chain more/next.ipxe\n")
+    (folder / "more").mkdir()
+    (folder / "more" / "next.ipxe").write_text("#!ipxe\necho yado-test: and the next from ${net0/ip}\n"
+                                               "prompt\n")
+    bootfiles = {"bootfile": "not-this", "bootfile-ipxe": "boot.ipxe"}
+    with network(lab, subnet="10.77.0.0/24", tftp=str(folder), **bootfiles) as (path, _):
+        with lab.machine(memory_mib=256, boot="network",
+                         nets=(Net(to=f"network={path}"),)) as vm:
+            vm.expect_screen(re.compile(r"yado-test: and the next from 10\.77\.0\.\d+"), LONG,
+                             never="No bootable device")
+
+
+@case("pxe-network-uefi")
+def pxe_uefi(lab):
+    """UEFI takes Debian's GRUB by TFTP from the network's own server, and that its menu"""
+    only_yado(lab)
+    folder = boot_folder(lab, PXE_HELLO)
+    menu = folder / "debian-installer/amd64/grub/grub.cfg"
+    menu.unlink()
+    menu.write_text("terminal_output console\necho yado-test: GRUB came over the network\nsleep 1000\n")
+    bootfiles = {"bootfile": "pxelinux.0", "bootfile-efi": "debian-installer/amd64/grubx64.efi"}
+    with network(lab, subnet="10.77.0.0/24", tftp=str(folder), **bootfiles) as (path, _):
+        with lab.machine(memory_mib=512, firmware="uefi", boot="network",
+                         nets=(Net(to=f"network={path}"),)) as vm:
+            vm.expect("yado-test: GRUB came over the network", LONG)
+
+
 @case("net-eight")
 def eight(lab):
     """Eight adapters of all models, each on its network, with addresses that do not collide"""
