@@ -142,5 +142,9 @@ void apic_timer_set_deadline(struct lapic_cpu *cpu, uint64_t tsc)
     if (mode(cpu) != TIMER_TSC_DEADLINE)
         return;
     cpu->tsc_deadline = tsc;
-    apic_timer_arm(cpu);
+    const struct lapic_env *env = &cpu->lapic->env;
+    if (tsc && env->tsc_to_ns(env->ctx, cpu->index, tsc) <= now_ns(cpu))
+        apic_timer_fire(cpu); /* past already: not when some thread gets to it */
+    else
+        apic_timer_arm(cpu);
 }

@@ -289,6 +289,19 @@ static void test_tsc_deadline(void **state)
     assert_int_equal(value, 0);
 }
 
+/* A guest that finds its next deadline gone by must not wait for whoever runs the clock. */
+static void test_past_deadline(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t value;
+    clock_advance(f->clock, 2500);
+    set(f, 0, 0x320, 0x40032);
+    assert_true(wrmsr(f, 0, 0x6e0, 5000));
+    assert_true(f->intr[0]);
+    assert_true(rdmsr(f, 0, 0x6e0, &value));
+    assert_int_equal(value, 0);
+}
+
 static void test_x2apic(void **state)
 {
     struct fixture *f = *state;
@@ -415,6 +428,7 @@ int main(void)
         T(test_extint),
         T(test_timer_modes),
         T(test_tsc_deadline),
+        T(test_past_deadline),
         T(test_x2apic),
         T(test_errors),
         T(test_software_disable),
