@@ -1,14 +1,27 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cpu/soft/emit.h"
 
+typedef uint64_t __attribute__((aligned(1), may_alias)) code64;
+
 void put_le(struct emit *e, uint64_t v, unsigned bytes)
 {
+    if (LIKELY(e->end - e->at >= 8)) { /* what is behind is written later, if at all */
+        *(code64 *)e->at = v;
+        e->at += bytes;
+        return;
+    }
     for (unsigned i = 0; i < bytes; i++)
         put8(e, (unsigned)(v >> (8 * i)) & 0xff);
 }
 
 void put_bytes(struct emit *e, const uint8_t *bytes, unsigned n)
 {
+    if (LIKELY(e->end - e->at >= n)) {
+        for (unsigned i = 0; i < n; i++)
+            e->at[i] = bytes[i];
+        e->at += n;
+        return;
+    }
     for (unsigned i = 0; i < n; i++)
         put8(e, bytes[i]);
 }
