@@ -167,25 +167,22 @@ static void put_entries(struct t1_ctx *x)
     bool live = x->live[0], in_env = live && !reads_flags_first(x);
 
     zero_bytes(entries, sizeof(x->code->entries));
-    switch (x->top) {
-    case T1_ENTRY_JUMP:
-        entries[T1_ENTRY_JUMP] = emit_run(e);
-        put_page(x);
-        /* fall through */
-    case T1_POLL_ENV:
-        entries[T1_POLL_ENV] = emit_run(e);
-        put_poll(x);
-        /* fall through */
-    case T1_ENTRY_ENV:
-        entries[T1_ENTRY_ENV] = emit_run(e);
-        if (live && !in_env)
-            t1_put_restore(x);
-        break;
-    default:
+    if (x->top == T1_ENTRY_FLAGS) {
         entries[T1_ENTRY_FLAGS] = emit_run(e);
         if (in_env)
             t1_put_save(e, x->c);
-        break;
+    } else {
+        if (x->top == T1_ENTRY_JUMP) {
+            entries[T1_ENTRY_JUMP] = emit_run(e);
+            put_page(x);
+        }
+        if (x->top != T1_ENTRY_ENV) {
+            entries[T1_POLL_ENV] = emit_run(e);
+            put_poll(x);
+        }
+        entries[T1_ENTRY_ENV] = emit_run(e);
+        if (live && !in_env)
+            t1_put_restore(x);
     }
     x->body = emit_run(e);
     x->flags = in_env ? F_ENV : live ? F_HOST : F_DEAD;
