@@ -76,9 +76,11 @@ function drops(port: NetworkPortStatus): string {
 
 function Ports({ network, modify, capture, onDone }: { network: Network; modify: boolean; capture?: (mac?: string) => void; onDone: () => void }) {
   const [changing, setChanging] = useState<NetworkPortStatus>()
+  const [looking, setLooking] = useState<NetworkPortStatus>()
   const items = (port: NetworkPortStatus): MenuItem[] =>
     port.mac
       ? [
+          { label: t('network.port.history'), icon: 'events' as const, onSelect: () => setLooking(port) },
           ...(modify ? [{ label: t('network.port.change'), icon: 'settings' as const, onSelect: () => setChanging(port) }] : []),
           ...(capture ? [{ label: t('network.capture.one'), icon: 'search' as const, onSelect: () => capture(port.mac) }] : []),
         ]
@@ -114,6 +116,11 @@ function Ports({ network, modify, capture, onDone }: { network: Network; modify:
           ))}
         </tbody>
       </table>
+      {looking?.mac && (
+        <Dialog title={t('network.port.history-of', { name: looking.name })} onClose={() => setLooking(undefined)}>
+          <PortHistory network={network} mac={looking.mac} />
+        </Dialog>
+      )}
       {changing && <PortDialog network={network} port={changing} onClose={() => setChanging(undefined)} onDone={onDone} />}
     </section>
   )
@@ -169,15 +176,43 @@ function Leases({ network, modify, onDone }: { network: Network; modify: boolean
   )
 }
 
-function Traffic({ network }: { network: Network }) {
-  const path = `/networks/${encodeURIComponent(network.name)}/history`
+/** What passed in the last hour, of all machines or of one adapter. */
+function useHistory(network: Network, mac?: string) {
+  const path = `/networks/${encodeURIComponent(network.name)}/history${mac ? `?mac=${encodeURIComponent(mac)}` : ''}`
   const { value, reload } = useLoad(() => get<History>(path), [path])
   useEffect(() => {
     const timer = setInterval(reload, 2 * REFRESH_MS)
     return () => clearInterval(timer)
   })
+  return value
+}
+
+const sum = (list: number[]) => list.reduce((all, one) => all + one, 0)
+
+function PortHistory({ network, mac }: { network: Network; mac: string }) {
+  const value = useHistory(network, mac)
+  if (!value) return <p class="muted">{t('state.loading')}</p>
+  const ways = [
+    ['in-bytes', 'network.sent'],
+    ['out-bytes', 'network.received'],
+  ] as const
+  return (
+    <>
+      {ways.map(([key, label]) => (
+        <section key={key}>
+          <h3>{t(label)}</h3>
+          <Spark values={value[key]} max={1024} label={t(label)} />
+          <p class="muted">{bytes(sum(value[key]))}</p>
+        </section>
+      ))}
+      <p class="muted">{t('network.port.history-drops', { count: count(sum(value.drops)) })}</p>
+    </>
+  )
+}
+
+function Traffic({ network }: { network: Network }) {
+  const value = useHistory(network)
   if (!value) return null
-  const sum = (list: number[]) => list.reduce((all, one) => all + one, 0)
   return (
     <section class="panel">
       <h2>{t('network.traffic')}</h2>
