@@ -4,13 +4,15 @@ for somebody who is not root."""
 import contextlib
 import hashlib
 import os
+import pathlib
 import re
 import shutil
 import socket
+import tempfile
 import time
 import urllib.request
 
-from . import images, machine, packages
+from . import images, machine, packages, paths
 from .cases import LONG, SHORT, case, check, only_yado
 from .machine import GuestError, Net
 from .netcases import (KERNELS, MACS, MIB, address, between, download, free_port, guest, lease,
@@ -149,15 +151,18 @@ def queues(lab, cpus):
 NOBODY = 65534
 
 
-def unprivileged():
-    """How a machine is run by nobody; whoever is not root runs it as they are."""
+def unprivileged(folder):
+    """How a machine is run by nobody, by copies of the programs; who is not root runs it as they are."""
     if os.geteuid():
         return {}
     if not shutil.which("setpriv"):
         raise machine.Unavailable("setpriv is not installed")
+    for name in ("yado", "yado-vm"):
+        shutil.copy(paths.BUILD / "bin" / name, folder / name)
     return {"owner": NOBODY,
             "prefix": ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups",
-                       "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs")}
+                       "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs",
+                       "sh", "-c", f"shift; exec {folder}/yado \"$@\"", "sh")}
 
 
 @case("net-nobody")
@@ -166,16 +171,17 @@ def nobody(lab):
     only_yado(lab)
     port = free_port()
     package, arch = KERNELS["cloud"]
-    # What is in root's folders nobody can read.
-    kernel, initrd = lab.folder / "kernel", lab.folder / "initrd"
-    shutil.copy(packages.the_file(package, arch, "boot/vmlinuz-*"), kernel)
-    shutil.copy(images.built("initramfs-cloud"), initrd)
-    for path in (lab.folder, kernel, initrd):
-        path.chmod(0o755)
-    nobody_runs = lab.machine(
-        memory_mib=256, kernel=kernel, initrd=initrd, append="console=ttyS0,115200 panic=-1",
-        **unprivileged(), nets=(Net(forwards=(f"tcp:127.0.0.1:{port}:7",)),))
-    with nobody_runs as vm:
+    with contextlib.ExitStack() as stack:
+        # What is in root's folders nobody can read.
+        folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="yado-nobody-")))
+        kernel, initrd = folder / "kernel", folder / "initrd"
+        shutil.copy(packages.the_file(package, arch, "boot/vmlinuz-*"), kernel)
+        shutil.copy(images.built("initramfs-cloud"), initrd)
+        for path in (folder, kernel, initrd):
+            path.chmod(0o755)
+        vm = stack.enter_context(lab.machine(
+            memory_mib=256, kernel=kernel, initrd=initrd, append="console=ttyS0,115200 panic=-1",
+            **unprivileged(folder), nets=(Net(forwards=(f"tcp:127.0.0.1:{port}:7",)),)))
         vm.expect("yado-guest: Linux", LONG, never="Kernel panic")
         vm.expect("guest# ", SHORT)
         lease(vm)
