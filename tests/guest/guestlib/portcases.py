@@ -38,7 +38,7 @@ def with_tags(vm, interface, *vlans):
 
 
 @case("switch-vlans", model="virtio", kernel="cloud")
-@case("switch-vlans-e1000", model="e1000", kernel="amd64")
+@case("switch-vlans-e1000", "soak", model="e1000", kernel="amd64")
 def vlans(lab, model, kernel):
     """A trunk with tags, access ports of two VLANs, one that hears all; each hears its own and no more"""
     only_yado(lab)

@@ -86,7 +86,7 @@ def services_nat(lab):
 
 
 @case("pxe-network-installer", boot=PXE_INSTALLER, wanted=("Select a language", "English"))
-@case("pxe-network-e1000", model="e1000", boot=PXE_HELLO,
+@case("pxe-network-e1000", "soak", model="e1000", boot=PXE_HELLO,
       wanted=("yado-test: PXELINUX came over the network",))
 def pxe_network(lab, boot, wanted, model="virtio"):
     """PXE from a virtual network's own DHCP and TFTP: Debian's installer, or a boot loader"""
