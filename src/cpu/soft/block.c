@@ -179,11 +179,6 @@ static struct x86_decode_env decode_env(const struct cpu *c)
     };
 }
 
-static uint64_t fetch_lin(const struct cpu *c, uint64_t rip)
-{
-    return c->mode & MODE_CODE64 ? rip : (uint32_t)(rip + c->seg[X86_CS].base);
-}
-
 /* Offsets [rip, rip + len) lie within CS. */
 static bool within_cs(const struct cpu *c, uint64_t rip, unsigned len)
 {
@@ -236,12 +231,25 @@ static bool decode_one(struct cpu *c, const struct fetch_page *page, uint64_t li
     return true;
 }
 
-/* A block in the present mode, of count instructions and len bytes. */
+/* What code in the present mode is, beside its bytes and their place. */
+static uint32_t lin_page_of(const struct cpu *c, uint64_t lin)
+{
+    return is_flat(c->mode) ? 0 : (uint32_t)(lin & ~PAGE_MASK);
+}
+static bool is_alike(const struct cpu *c, const struct block *b, uint64_t lin)
+{
+    return b->mode == c->mode && b->lin_page == lin_page_of(c, lin) &&
+           same_code_seg(b->cs, code_seg(c));
+}
+
+/* A block of count instructions and len bytes at cpu->rip. */
 static void fill_block(const struct cpu *c, struct block *b, unsigned count, unsigned len)
 {
     *b = (struct block){.ram_offset = NO_RAM,
                         .ram_offset2 = NO_RAM,
                         .mode = c->mode,
+                        .cs = code_seg(c),
+                        .lin_page = lin_page_of(c, rip_to_lin(c, c->rip)),
                         .count = (uint8_t)count,
                         .len = (uint16_t)len};
 }
@@ -402,6 +410,16 @@ const struct x86_insn *block_decode(struct cpu *c, const struct block *b)
     return bc->insns;
 }
 
+/* A block that was thrown away, once more. */
+static struct block *renew_block(struct cpu *c, const struct block *old,
+                                 const struct x86_insn *insns)
+{
+    struct block *b = new_block(c, old->ram_offset, old->ram_offset2, insns, old->count, old->len);
+    b->cs = old->cs;
+    b->lin_page = old->lin_page;
+    return b;
+}
+
 struct block *block_make_uops(struct cpu *c, struct block *b)
 {
     struct block_cache *bc = c->blocks;
@@ -416,7 +434,7 @@ struct block *block_make_uops(struct cpu *c, struct block *b)
     if (!has_room(bc, bytes))
         block_evict(c);
     if (b->dead) /* it was among the oldest; its instructions and its own bytes are not gone */
-        b = new_block(c, old.ram_offset, old.ram_offset2, insns, old.count, old.len);
+        b = renew_block(c, &old, insns);
     struct uop *uops = block_take_room(bc, bytes);
     if (build_uops(c, insns, b->count, uops)) {
         b->uops = uops;
@@ -424,7 +442,7 @@ struct block *block_make_uops(struct cpu *c, struct block *b)
     }
     /* Room for this one's thunks, when all others are gone. */
     block_flush(c);
-    b = new_block(c, old.ram_offset, old.ram_offset2, insns, old.count, old.len);
+    b = renew_block(c, &old, insns);
     b->uops = block_take_room(bc, bytes);
     if (build_uops(c, insns, b->count, b->uops))
         return b;
@@ -467,7 +485,7 @@ static struct block *known_block(struct cpu *c, uint64_t ram_offset, uint64_t li
         if (row->tags[way] != tag && way < WAYS - 1)
             continue;
         for (struct block *b = block_in(bc, row->at[way]); b; b = b->row_next) {
-            if (b->ram_offset != ram_offset || b->mode != c->mode)
+            if (b->ram_offset != ram_offset || !is_alike(c, b, lin))
                 continue;
             if (goes_on_here(c, b, lin))
                 return b;
@@ -485,7 +503,7 @@ static bool slot_renew(const struct cpu *c, struct jump_slot *slot, uint64_t lin
     const struct block *b = slot->block;
 
     if (!slot->tag || slot->page != (lin & ~PAGE_MASK) || b->ram_offset != ram_offset || b->dead ||
-        b->mode != c->mode || b->ram_offset2 != NO_RAM || !within_cs(c, c->rip, b->len))
+        !is_alike(c, b, lin) || b->ram_offset2 != NO_RAM || !within_cs(c, c->rip, b->len))
         return false;
     slot->tag = lin ^ c->jump_tag;
     return true;
@@ -493,7 +511,7 @@ static bool slot_renew(const struct cpu *c, struct jump_slot *slot, uint64_t lin
 
 struct block *block_find(struct cpu *c)
 {
-    uint64_t lin = fetch_lin(c, c->rip);
+    uint64_t lin = rip_to_lin(c, c->rip);
     if (UNLIKELY(c->t1->full))
         block_evict(c);
     struct jump_slot *slot = jump_slot(c, lin);

@@ -56,9 +56,11 @@ struct block {
     bool dead;
     bool no_share; /* its accesses around one register lie on two pages now and then (t1_share.c) */
     uint8_t crossings;
-    struct t1_code *code;       /* NULL: not translated */
-    uint64_t ram_offset2;       /* where its only instruction goes on in another page; NO_RAM */
-    struct block *row_next;     /* of those that share a way */
+    struct code_seg cs;     /* of segmented code; */
+    uint32_t lin_page;      /* and where its page is seen: so its RIP is known; 0 where is_flat() */
+    struct t1_code *code;   /* NULL: not translated */
+    uint64_t ram_offset2;   /* where its only instruction goes on in another page; NO_RAM */
+    struct block *row_next; /* of those that share a way */
     struct block *page_next[2]; /* by the page of ram_offset, of ram_offset2 */
     struct uop *uops;           /* count, and one that ends; NULL: T0 has not run it yet */
     uint8_t lens[];             /* of the instructions */

@@ -16,7 +16,7 @@ static bool breakpoints_on(const struct cpu *c)
     return c->dr[7] & 0xff;
 }
 
-static bool is_flat(const struct seg *s)
+static bool is_whole(const struct seg *s)
 {
     return s->lo == 0 && s->hi_r == 0xffffffff && s->lo_w == 0 && s->hi_w == 0xffffffff;
 }
@@ -28,11 +28,11 @@ static uint32_t flat_mode(const struct cpu *c, uint32_t m)
     if (m & (MODE_CODE64 | MODE_REAL) || !(m & MODE_CODE32) || !(m & MODE_STACK32))
         return 0;
     if (s[X86_CS].base | s[X86_DS].base | s[X86_ES].base | s[X86_SS].base ||
-        s[X86_CS].limit != 0xffffffff || s[X86_CS].hi_r != 0xffffffff || !is_flat(&s[X86_DS]) ||
-        !is_flat(&s[X86_ES]) || !is_flat(&s[X86_SS]))
+        s[X86_CS].limit != 0xffffffff || s[X86_CS].hi_r != 0xffffffff || !is_whole(&s[X86_DS]) ||
+        !is_whole(&s[X86_ES]) || !is_whole(&s[X86_SS]))
         return 0;
-    return MODE_FLAT | (is_flat(&s[X86_FS]) ? MODE_FS_FLAT : 0) |
-           (is_flat(&s[X86_GS]) ? MODE_GS_FLAT : 0);
+    return MODE_FLAT | (is_whole(&s[X86_FS]) ? MODE_FS_FLAT : 0) |
+           (is_whole(&s[X86_GS]) ? MODE_GS_FLAT : 0);
 }
 
 void cpu_update_mode(struct cpu *c)
@@ -49,6 +49,8 @@ void cpu_update_mode(struct cpu *c)
         m |= MODE_REAL;
     if (c->cpl == 3)
         m |= MODE_USER;
+    else if (c->cpl)
+        m |= MODE_MIDDLE;
     if (c->cr0 & (CR0_EM | CR0_TS))
         m |= MODE_X87_NM;
     if ((c->cr0 & (CR0_MP | CR0_TS)) == (CR0_MP | CR0_TS))

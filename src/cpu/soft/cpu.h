@@ -48,6 +48,8 @@ struct seg {
     uint16_t selector, attr;
     /* Offsets that may be read or written, inclusive; lo > hi: none. Made by seg_update(). */
     uint32_t lo, hi_r, lo_w, hi_w;
+    /* What may be read [0] and written [1] where that begins at offset 0: its bytes; 0: nothing. */
+    uint64_t end[2];
 };
 
 /*
@@ -109,16 +111,23 @@ enum cpu_mode {
     MODE_FLAT = 4096,    /* 32-bit code; CS, DS, ES, SS span 4 GiB from 0 */
     MODE_FS_FLAT = 8192, /* so does FS, but for its base */
     MODE_GS_FLAT = 16384,
+    MODE_MIDDLE = 32768, /* CPL 1 or 2: a supervisor without its privileges */
 };
 
 struct soft_engine;
 struct block;
 struct uop;
 
+/* CS of segmented code, of which its addresses and limits are made; 0 where is_flat(). */
+struct code_seg {
+    uint32_t base, limit;
+};
+
 /* The name of one mode with the fetch translations of one space (tlb.h): see jump slots. */
 struct jump_key {
     uint64_t space, tag;
     uint32_t mode;
+    struct code_seg cs;
 };
 #define JUMP_KEY_SETS 32u
 #define JUMP_KEY_WAYS 4u
@@ -296,6 +305,30 @@ static inline uint32_t cpu_wanted(const struct cpu *c)
 static inline bool is_code64(const struct cpu *c)
 {
     return c->mode & MODE_CODE64;
+}
+/* Code of this mode has its linear addresses in RIP, and no limits. */
+static inline bool is_flat(uint32_t mode)
+{
+    return mode & (MODE_CODE64 | MODE_FLAT);
+}
+static inline struct code_seg code_seg(const struct cpu *c)
+{
+    const struct seg *cs = &c->seg[X86_CS];
+    return is_flat(c->mode) ? (struct code_seg){0}
+                            : (struct code_seg){(uint32_t)cs->base, cs->limit};
+}
+static inline bool same_code_seg(struct code_seg a, struct code_seg b)
+{
+    return a.base == b.base && a.limit == b.limit;
+}
+/* The linear address of an instruction, and its RIP. */
+static inline uint64_t rip_to_lin(const struct cpu *c, uint64_t rip)
+{
+    return c->mode & MODE_CODE64 ? rip : (uint32_t)(rip + c->seg[X86_CS].base);
+}
+static inline uint64_t lin_to_rip(const struct cpu *c, uint64_t lin)
+{
+    return c->mode & MODE_CODE64 ? lin : (uint32_t)(lin - c->seg[X86_CS].base);
 }
 static inline bool is_long(const struct cpu *c)
 {

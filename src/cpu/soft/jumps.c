@@ -85,16 +85,19 @@ static uint64_t new_jump_tag(struct cpu *c)
 void jumps_update(struct cpu *c)
 {
     uint64_t space = tlb_fetch_space(c);
-    unsigned set = (unsigned)(space ^ c->mode ^ c->mode >> 6) % JUMP_KEY_SETS;
+    struct code_seg cs = code_seg(c);
+    unsigned set =
+        (unsigned)(space ^ c->mode ^ c->mode >> 6 ^ cs.base >> 4 ^ cs.base >> 9) % JUMP_KEY_SETS;
     struct jump_key *k = c->jump_keys[set];
 
     c->jumps = c->blocks->jumps + (c->cpl == 3 ? JUMP_SLOTS : 0);
     for (unsigned way = 0; way < JUMP_KEY_WAYS; way++)
-        if (LIKELY(k[way].space == space && k[way].mode == c->mode && k[way].tag)) {
+        if (LIKELY(k[way].space == space && k[way].mode == c->mode && k[way].tag &&
+                   same_code_seg(k[way].cs, cs))) {
             c->jump_tag = k[way].tag;
             return;
         }
     c->jump_tag = new_jump_tag(c);
     k[c->jump_tags % JUMP_KEY_WAYS] =
-        (struct jump_key){.space = space, .mode = c->mode, .tag = c->jump_tag};
+        (struct jump_key){.space = space, .mode = c->mode, .cs = cs, .tag = c->jump_tag};
 }

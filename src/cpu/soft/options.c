@@ -21,6 +21,7 @@ static const struct {
     {"no-fall", offsetof(struct soft_options, no_fall)},
     {"no-loop", offsetof(struct soft_options, no_loop)},
     {"no-link", offsetof(struct soft_options, no_link)},
+    {"no-segments", offsetof(struct soft_options, no_segments)},
     {"no-refill", offsetof(struct soft_options, no_refill)},
     {"no-share", offsetof(struct soft_options, no_share)},
     {"no-string", offsetof(struct soft_options, no_string)},
@@ -97,8 +98,8 @@ int soft_options_parse(const char *words, struct soft_options *ret_options, stru
             return error_set(err, -EINVAL,
                              "--engine soft: no option '%.*s'; there are t0, runs=0..254, "
                              "cache=2..1024, check, seed=N, vendor=intel|amd, perf-map, "
-                             "dump=ADDRESS, no-fall, no-link, no-loop, no-refill, no-share, "
-                             "no-string, no-syscall",
+                             "dump=ADDRESS, no-fall, no-link, no-loop, no-refill, "
+                             "no-segments, no-share, no-string, no-syscall",
                              (int)len, words);
         words += len;
         words += *words == ',';

@@ -18,6 +18,7 @@
  *     no-loop   check accesses in loops as any others
  *     no-share  check every memory access by itself
  *     no-refill let C answer each miss of the soft TLB
+ *     no-segments leave code to T0 that is 16-bit, or whose segments are not flat
  *     no-syscall leave SYSCALL and SYSRET to T0
  *     no-string leave string instructions to T0
  */
@@ -31,7 +32,8 @@
 #include "cpu/x86/cpuid.h"
 
 struct soft_options {
-    bool check, no_fall, no_link, no_loop, no_refill, no_share, no_string, no_syscall;
+    bool check, no_fall, no_link, no_loop, no_refill, no_segments, no_share, no_string;
+    bool no_syscall;
     unsigned runs; /* RUNS_NEVER (block.h): T0 alone */
     enum x86_vendor vendor;
     bool perf_map, dump;

@@ -37,6 +37,8 @@ void seg_update(struct seg *s, bool real)
         s->lo = 1;
         s->hi_r = 0;
     }
+    s->end[0] = s->lo ? 0 : (uint64_t)s->hi_r + 1;
+    s->end[1] = s->lo_w ? 0 : (uint64_t)s->hi_w + 1;
 }
 
 bool seg_fault(struct cpu *c, unsigned seg)

@@ -363,8 +363,10 @@ void t1_no_link(struct cpu *c)
 
 static void aim_far(struct cpu *c, struct t1_far *far, const struct block *b)
 {
-    far->tag = c->rip ^ c->jump_tag;
-    far->page = c->rip & ~PAGE_MASK;
+    uint64_t lin = rip_to_lin(c, c->rip);
+
+    far->tag = lin ^ c->jump_tag;
+    far->page = lin & ~PAGE_MASK;
     patch_rel32(far->patch, c->t1->rx - c->t1->rw, b->code->entries[T1_ENTRY_JUMP]);
 }
 
@@ -379,7 +381,8 @@ void t1_forget_fars(struct cpu *c)
 static bool leads_to(const struct t1_link *link, const struct block *b)
 {
     const struct block *from = link->from->block;
-    return from->mode == b->mode &&
+    return from->mode == b->mode && same_code_seg(from->cs, b->cs) &&
+           from->lin_page == b->lin_page &&
            b->ram_offset == (from->ram_offset & ~PAGE_MASK) + (uint64_t)link->target;
 }
 
@@ -458,7 +461,7 @@ bool t1_ready(struct cpu *c, struct block *b)
     bool done = t1_translate(c, b);
     cpu_place(c, from);
     if (done)
-        jump_slot(c, c->rip)->code = t1_slot_code(c, b);
+        jump_slot(c, rip_to_lin(c, c->rip))->code = t1_slot_code(c, b);
     else if (!c->t1->full)
         b->runs = RUNS_NEVER;
     return done;
@@ -466,7 +469,7 @@ bool t1_ready(struct cpu *c, struct block *b)
 
 static uint64_t block_rip(const struct cpu *c, const struct block *b)
 {
-    return c->page + (b->ram_offset & PAGE_MASK);
+    return lin_to_rip(c, c->page + (b->ram_offset & PAGE_MASK));
 }
 
 /* T0 goes on at an instruction of a block. */
@@ -494,7 +497,7 @@ static uint64_t next_code(struct cpu *c)
         return 0;
     if (c->t1->pending || c->t1->pending_far)
         t1_link(c, b);
-    c->page = c->rip & ~PAGE_MASK;
+    c->page = rip_to_lin(c, c->rip) & ~PAGE_MASK;
     c->poll_mask = cpu_poll_mask(c);
     return b->code->entries[T1_ENTRY_ENV];
 }
@@ -565,7 +568,7 @@ uint64_t t1_call(struct cpu *c, const struct t1_call *call)
 uint64_t t1_follow_link(struct cpu *c, struct t1_link *link)
 {
     c->stats[STAT_LINK]++;
-    c->rip = c->page + (uint64_t)(int64_t)link->target;
+    c->rip = lin_to_rip(c, c->page + (uint64_t)(int64_t)link->target);
     c->t1->pending = link;
     return next_code(c);
 }
@@ -581,7 +584,7 @@ uint64_t t1_follow_jump(struct cpu *c, const struct t1_access *a, uint64_t tag)
         run_t0(c, a->code->block, a->index);
         return next_code(c);
     }
-    c->rip = lin;
+    c->rip = lin_to_rip(c, lin);
     return next_code(c);
 }
 
@@ -595,7 +598,7 @@ uint64_t t1_follow_slot(struct cpu *c, struct jump_slot *slot, uint64_t tag)
 {
     c->stats[STAT_STALE]++;
     slot->tag = 0;
-    c->rip = tag ^ c->jump_tag;
+    c->rip = lin_to_rip(c, tag ^ c->jump_tag);
     return next_code(c);
 }
 
@@ -619,7 +622,7 @@ void t1_run(struct cpu *c, struct block *b)
     const struct t1_access *a;
     const struct t1_code *code;
 
-    c->page = c->rip & ~PAGE_MASK;
+    c->page = rip_to_lin(c, c->rip) & ~PAGE_MASK;
     c->poll_mask = cpu_poll_mask(c);
     c->stats[STAT_T1_RUNS]++;
     cpu_place(c, IN_T1);

@@ -227,7 +227,7 @@ struct t1_cold {
     } ea;
 };
 
-#define T1_COLD_MAX 160
+#define T1_COLD_MAX 256
 
 /* Accesses of a loop that move with the same registers (t1_loop.c). */
 struct t1_stream {
@@ -262,6 +262,7 @@ struct t1_ctx {
     unsigned count, i;         /* instructions; the present one */
     unsigned page_offset;
     bool code64;
+    bool segments; /* accesses go through them; RIP of the code is known: t1_rip() */
     enum t1_flags flags;
     bool fpu_known;     /* the guest's vector state is live */
     bool ended;         /* control does not reach what follows */
@@ -332,6 +333,12 @@ void t1_share(const struct t1_ctx *x, unsigned base, struct t1_range *range);
 void t1_put_check(struct t1_ctx *x, const struct t1_ea *at, struct t1_range range, bool own_write,
                   bool shared);
 
+/* A guest register between the host's and its place in struct cpu. */
+void t1_load_gpr(struct t1_ctx *x, unsigned host, unsigned n);
+void t1_store_gpr(struct t1_ctx *x, unsigned host, unsigned n);
+/* A selector to 16 bits at an offset of struct cpu; uses r14. */
+void t1_put_selector(struct t1_ctx *x, unsigned seg, size_t to);
+
 /* Does the instruction write to a register of this number (AH..BH are not seen)? */
 bool t1_writes(const struct x86_insn *in, unsigned reg);
 /* Does it work on R14 or R15, which the translator uses itself? */
@@ -354,6 +361,8 @@ bool t1_rsp_step(const struct x86_insn *in, int32_t *ret_step);
 
 /* Instructions; false: leave this one to T0. */
 bool t1_move(struct t1_ctx *x, const struct x86_insn *in);
+bool t1_stack(struct t1_ctx *x, const struct x86_insn *in);
+bool t1_segment(struct t1_ctx *x, const struct x86_insn *in);
 bool t1_flow(struct t1_ctx *x, const struct x86_insn *in);
 bool t1_system(struct t1_ctx *x, const struct x86_insn *in);
 bool t1_string(struct t1_ctx *x, const struct x86_insn *in);
@@ -361,10 +370,21 @@ bool t1_string(struct t1_ctx *x, const struct x86_insn *in);
 void t1_hand_over(struct t1_ctx *x, uint8_t *fix);
 /* The operand size is the stack's own. */
 bool t1_stack_size(const struct t1_ctx *x, const struct x86_insn *in);
-/* Push r14, size bytes; the address of an offset from the page's start. */
-bool t1_push_scratch(struct t1_ctx *x, unsigned size);
+/* Memory around the stack pointer (t1_stack.c); RSP moves; what is shared around it does not. */
+bool t1_stack_mem(struct t1_ctx *x, int32_t disp, unsigned size, bool write, struct host_mem *ret);
+void t1_move_rsp(struct t1_ctx *x, int32_t by); /* uses r15 */
+void t1_rsp_moved(struct t1_ctx *x, int32_t by);
+/*
+ * RSP holds the guest's, and a host may refuse to return to code whose RSP is not canonical: such
+ * a value is T0's. r14 holds what is about to become RSP; the flags have been kept.
+ */
+void t1_check_rsp(struct t1_ctx *x);
+/* Push so many bytes of r14, RSP moving by `step`; the address of an offset from the page's start. */
+bool t1_push_scratch(struct t1_ctx *x, unsigned bytes, int32_t step);
 bool t1_push_address(struct t1_ctx *x, unsigned size, int64_t offset);
-/* The address of an offset from the page's start to r14. */
+/* RIP at an offset from the page's start: of segmented code. */
+uint32_t t1_rip(const struct t1_ctx *x, int64_t offset);
+/* The address of an offset from the page's start to r14: linear where there are segments. */
 void t1_put_address(struct t1_ctx *x, int64_t offset);
 bool t1_has_room(struct t1 *t);
 /* A cursor at the end of an area, in which there is room for a block; and what it has written. */

@@ -71,6 +71,9 @@ static bool is_flag_neutral(unsigned op)
     case X86_LEAVE:
     case X86_NOP:
     case X86_MOV_RM_SEG:
+    case X86_MOV_SEG_RM:
+    case X86_PUSH_SEG:
+    case X86_POP_SEG:
     case X86_MOVS:
     case X86_STOS:
     case X86_LODS:
@@ -137,7 +140,7 @@ static bool reads_flags_first(const struct t1_ctx *x)
             op == X86_LAHF)
             return true;
         if ((in->mem && op != X86_LEA && op != X86_NOP) || op == X86_PUSH_R || op == X86_POP_R ||
-            op == X86_PUSH_I || op == X86_LEAVE)
+            op == X86_PUSH_I || op == X86_PUSH_SEG || op == X86_LEAVE)
             return false;
         if (op == X86_DATA && in->info->flags != FL_NONE && in->info->flags != FL_W)
             return true;
@@ -347,7 +350,7 @@ static void tell(const struct t1_ctx *x)
     const struct soft_engine *soft = x->c->soft;
     const struct t1_code *code = x->code;
     uint64_t rip = x->c->rip;
-    uint64_t lin = x->code64 ? rip : (uint32_t)(rip + x->c->seg[X86_CS].base);
+    unsigned bits = x->code64 ? 64 : x->b->mode & MODE_CODE32 ? 32 : 16;
     uint8_t buf[16];
 
     if (soft->map_fd >= 0) {
@@ -355,9 +358,9 @@ static void tell(const struct t1_ctx *x)
         t1_log_map(soft->map_fd, code->cold, code->cold_end - code->cold, rip,
                    x->b->mode & MODE_USER);
     }
-    if (!soft->options.dump || soft->options.dump_lin != lin)
+    if (!soft->options.dump || soft->options.dump_lin != rip_to_lin(x->c, rip))
         return;
-    t1_log_code("guest", block_bytes(x->c, x->b, buf), x->b->len, rip, x->code64 ? 64 : 32);
+    t1_log_code("guest", block_bytes(x->c, x->b, buf), x->b->len, rip, bits);
     t1_log_code("host ", (const uint8_t *)code->begin, code->end - code->begin, code->begin, 64);
     t1_log_code("cold ", (const uint8_t *)code->cold, code->cold_end - code->cold, code->cold, 64);
 }
@@ -433,7 +436,9 @@ bool t1_translate(struct cpu *c, struct block *b)
     struct t1 *t = c->t1;
     uint32_t data_used = t->now->data_used;
 
-    if (!(b->mode & (MODE_CODE64 | MODE_FLAT)) || b->mode & MODE_SINGLE ||
+    bool segments = !is_flat(b->mode);
+
+    if ((segments && c->soft->options.no_segments) || b->mode & MODE_SINGLE ||
         b->ram_offset == NO_RAM || !t1_has_room(t))
         return false;
     fpu_save(c); /* the decoder is ordinary code: it may use vector registers */
@@ -441,6 +446,7 @@ bool t1_translate(struct cpu *c, struct block *b)
     x->t = t;
     x->b = b;
     x->code64 = b->mode & MODE_CODE64;
+    x->segments = segments;
     x->page_offset = (unsigned)(b->ram_offset & PAGE_MASK);
     if (!decode(x))
         return false;

@@ -13,13 +13,13 @@ static struct host_mem gpr(const struct t1_ctx *x, unsigned n)
     return cpu_mem(x->c, offsetof(struct cpu, gpr) + 8 * n);
 }
 
-static void load_gpr(struct t1_ctx *x, unsigned host, unsigned n)
+void t1_load_gpr(struct t1_ctx *x, unsigned host, unsigned n)
 {
     struct host_mem m = gpr(x, n);
     put_op_mem(&x->e, 0x8b, true, host, &m);
 }
 
-static void store_gpr(struct t1_ctx *x, unsigned host, unsigned n)
+void t1_store_gpr(struct t1_ctx *x, unsigned host, unsigned n)
 {
     struct host_mem m = gpr(x, n);
     put_op_mem(&x->e, 0x89, true, host, &m);
@@ -77,20 +77,7 @@ static bool place(const struct x86_insn *in, struct operand *ops, unsigned count
 
 /* ---- the stack pointer ---- */
 
-/* What is shared around it moves the other way. */
-static void rsp_moved(struct t1_ctx *x, int32_t by)
-{
-    if (x->share_base != X86_RSP)
-        return;
-    x->share_lo -= by;
-    x->share_hi -= by;
-}
-
-/*
- * RSP holds the guest's, and a host may refuse to return to code whose RSP is not canonical: such
- * a value is T0's. r14 holds what is about to become RSP; the flags have been kept.
- */
-static void check_rsp(struct t1_ctx *x)
+void t1_check_rsp(struct t1_ctx *x)
 {
     if (!x->code64)
         return;
@@ -127,16 +114,6 @@ static enum rsp_write rsp_write(const struct x86_insn *in)
     return RSP_ANY;
 }
 
-static void put_selector(struct t1_ctx *x, unsigned seg, size_t to)
-{
-    struct host_mem from =
-        cpu_mem(x->c, offsetof(struct cpu, seg[0].selector) + seg * sizeof(struct seg));
-    struct host_mem at = cpu_mem(x->c, to);
-    put_op_mem(&x->e, 0x0fb7, false, H_R14, &from);
-    put8(&x->e, 0x66);
-    put_op_mem(&x->e, 0x89, false, H_R14, &at);
-}
-
 /* What FNSTENV and its like tell of the last x87 instruction: as x_x87_reg() and x_x87_mem() do. */
 static void note_x87(struct t1_ctx *x, const struct x86_insn *in, const struct t1_ea *ea)
 {
@@ -145,10 +122,14 @@ static void note_x87(struct t1_ctx *x, const struct x86_insn *in, const struct t
     int32_t at = (int32_t)(x->page_offset + x->at[x->i]);
     unsigned code = (in->opcode & 7u) << 8 | (in->reg & 7u) << 3;
 
-    put_op_mem(&x->e, 0x8b, true, H_R14, &page);
-    put_lea(&x->e, x->code64, H_R14, &(struct host_mem){H_R14, H_NONE, 0, at});
+    if (x->segments) {
+        put_mov_imm(&x->e, H_R14, t1_rip(x, at));
+    } else {
+        put_op_mem(&x->e, 0x8b, true, H_R14, &page);
+        put_lea(&x->e, x->code64, H_R14, &(struct host_mem){H_R14, H_NONE, 0, at});
+    }
     put_op_mem(&x->e, 0x89, true, H_R14, &ip);
-    put_selector(x, X86_CS, offsetof(struct cpu, fpu_cs));
+    t1_put_selector(x, X86_CS, offsetof(struct cpu, fpu_cs));
     if (!ea)
         code |= 0xc0 | (in->rm & 7u);
     put8(&x->e, 0x66);
@@ -160,7 +141,8 @@ static void note_x87(struct t1_ctx *x, const struct x86_insn *in, const struct t
         x->share_base = X86_NO_REG; /* r15 is used */
     t1_put_lea(x, ea, false);
     put_op_mem(&x->e, 0x89, true, H_R14, &dp);
-    put_selector(x, x->code64 && in->seg < X86_FS ? X86_DS : in->seg, offsetof(struct cpu, fpu_ds));
+    t1_put_selector(x, x->code64 && in->seg < X86_FS ? X86_DS : in->seg,
+                    offsetof(struct cpu, fpu_ds));
 }
 
 static bool data(struct t1_ctx *x, const struct x86_insn *in)
@@ -196,7 +178,7 @@ static bool data(struct t1_ctx *x, const struct x86_insn *in)
             return false;
         t1_keep_flags(x);
         put_op_reg(&x->e, 0x8b, in->op_bytes == 8, H_R14, from);
-        check_rsp(x);
+        t1_check_rsp(x);
         break;
     }
     case RSP_LOADED:
@@ -204,12 +186,14 @@ static bool data(struct t1_ctx *x, const struct x86_insn *in)
         if (!t1_mem(x, &ea, 8, false, &m))
             return false;
         put_op_mem(&x->e, 0x8b, true, H_R14, &m);
-        check_rsp(x);
+        t1_check_rsp(x);
         put_op_reg(&x->e, 0x8b, true, H_RSP, H_R14);
         t1_wrote(x, X86_RSP);
         return true;
     case RSP_ANY:
-        return false;
+        if (x->code64)
+            return false;
+        break;
     case RSP_KEPT:
     case RSP_NEAR:
         break;
@@ -232,7 +216,7 @@ static bool data(struct t1_ctx *x, const struct x86_insn *in)
         t1_want_flags(x);
     for (unsigned i = 0; i < 3; i++)
         if (ops[i].used && ops[i].guest >= X86_R14 && ops[i].load)
-            load_gpr(x, ops[i].host, ops[i].guest);
+            t1_load_gpr(x, ops[i].host, ops[i].guest);
 
     if (info->attrs & ATTR_Z)
         r.reg = info->as_reg;
@@ -258,9 +242,9 @@ static bool data(struct t1_ctx *x, const struct x86_insn *in)
         if (!ops[i].used || !ops[i].store)
             continue;
         if (ops[i].guest >= X86_R14)
-            store_gpr(x, ops[i].host, ops[i].guest);
+            t1_store_gpr(x, ops[i].host, ops[i].guest);
         if (ops[i].guest == X86_RSP && t1_rsp_step(in, &step))
-            rsp_moved(x, step);
+            t1_rsp_moved(x, step);
         else
             t1_wrote(x, ops[i].guest);
     }
@@ -277,7 +261,7 @@ static bool move_immediate(struct t1_ctx *x, const struct x86_insn *in)
     struct emit *e = &x->e;
     unsigned n = in->rm, bytes = in->op_bytes;
 
-    if (n == X86_RSP && (bytes > 1 || in->rex_present))
+    if (n == X86_RSP && x->code64 && (bytes > 1 || in->rex_present))
         return false;
     if (n >= X86_R14) {
         struct host_mem m = gpr(x, n);
@@ -307,12 +291,13 @@ static bool load_address(struct t1_ctx *x, const struct x86_insn *in)
     struct t1_ea ea;
     unsigned n = in->reg;
 
-    if (in->op_bytes == 2 || !t1_ea(x, in, &ea))
+    if ((in->op_bytes == 2 && (n == X86_RSP || n >= X86_R14)) || !t1_ea(x, in, &ea))
         return false;
     ea.seg = X86_NO_REG;
     bool stays = ea.base == X86_RSP && ea.index == X86_NO_REG;
-    if ((n != X86_RSP || stays) && n < X86_R14 && in->addr_bytes == (x->code64 ? 8 : 4) &&
-        ea.base < X86_R14 && (ea.index < X86_R14 || ea.index == X86_NO_REG)) {
+    if ((n != X86_RSP || stays) && n < X86_R14 && in->op_bytes != 2 &&
+        in->addr_bytes == (x->code64 ? 8 : 4) && ea.base < X86_R14 &&
+        (ea.index < X86_R14 || ea.index == X86_NO_REG)) {
         put_lea(&x->e, in->op_bytes == 8, n,
                 &(struct host_mem){ea.base, ea.index == X86_NO_REG ? H_NONE : ea.index, ea.scale,
                                    (int32_t)ea.disp});
@@ -326,28 +311,14 @@ static bool load_address(struct t1_ctx *x, const struct x86_insn *in)
     if (n >= X86_R14) {
         if (in->op_bytes == 4)
             put_op_reg(&x->e, 0x8b, false, H_R14, H_R14);
-        store_gpr(x, H_R14, n);
+        t1_store_gpr(x, H_R14, n);
         return true;
     }
     if (n == X86_RSP)
-        check_rsp(x);
+        t1_check_rsp(x);
+    if (in->op_bytes == 2)
+        put8(&x->e, 0x66);
     put_op_reg(&x->e, 0x8b, in->op_bytes == 8, n, H_R14);
-    t1_wrote(x, n);
-    return true;
-}
-
-/* MOV of a selector to a register, wider than it. */
-static bool move_selector(struct t1_ctx *x, const struct x86_insn *in)
-{
-    unsigned seg = in->reg & 7, n = in->rm;
-    struct host_mem from =
-        cpu_mem(x->c, offsetof(struct cpu, seg[0].selector) + seg * sizeof(struct seg));
-
-    if (in->mem || in->op_bytes == 2 || n == X86_RSP || seg > X86_GS)
-        return false;
-    put_op_mem(&x->e, 0x0fb7, false, n >= X86_R14 ? H_R14 : n, &from);
-    if (n >= X86_R14)
-        store_gpr(x, H_R14, n);
     t1_wrote(x, n);
     return true;
 }
@@ -360,13 +331,13 @@ static bool exchange_rax(struct t1_ctx *x, const struct x86_insn *in)
         return n == X86_RAX;
     if (n >= X86_R14) {
         host = H_R14;
-        load_gpr(x, host, n);
+        t1_load_gpr(x, host, n);
     }
     if (in->op_bytes == 2)
         put8(&x->e, 0x66);
     put_op_reg(&x->e, 0x87, in->op_bytes == 8, X86_RAX, host);
     if (n >= X86_R14)
-        store_gpr(x, host, n);
+        t1_store_gpr(x, host, n);
     t1_wrote(x, X86_RAX);
     t1_wrote(x, n);
     return true;
@@ -386,138 +357,6 @@ static bool move_offset(struct t1_ctx *x, const struct x86_insn *in, bool store)
     put_op_mem(&x->e, opcode, in->op_bytes == 8, X86_RAX, &m);
     if (!store)
         t1_wrote(x, X86_RAX);
-    return true;
-}
-
-/* ---- the stack ---- */
-
-static bool stack_mem(struct t1_ctx *x, int32_t disp, unsigned size, bool write,
-                      struct host_mem *ret)
-{
-    struct t1_ea ea = {X86_RSP, X86_NO_REG, 0, X86_NO_REG, x->code64 ? 8 : 4, disp};
-    return t1_mem(x, &ea, size, write, ret);
-}
-
-static void move_rsp(struct t1_ctx *x, int32_t by)
-{
-    put_op_mem(&x->e, 0x8d, x->code64, H_RSP, &(struct host_mem){H_RSP, H_NONE, 0, by});
-    rsp_moved(x, by);
-}
-
-bool t1_stack_size(const struct t1_ctx *x, const struct x86_insn *in)
-{
-    return in->op_bytes == (x->code64 ? 8 : 4);
-}
-
-static bool push_gpr(struct t1_ctx *x, const struct x86_insn *in)
-{
-    struct host_mem m;
-    unsigned n = in->rm, host = n, size = in->op_bytes;
-
-    if (!t1_stack_size(x, in) || !stack_mem(x, -(int32_t)size, size, true, &m))
-        return false;
-    if (n >= X86_R14) {
-        host = H_R14; /* free: the operand is [rsp + r15 + disp] */
-        load_gpr(x, host, n);
-    }
-    put_op_mem(&x->e, 0x89, x->code64, host, &m);
-    move_rsp(x, -(int32_t)size);
-    return true;
-}
-
-static bool push_immediate(struct t1_ctx *x, const struct x86_insn *in)
-{
-    struct host_mem m;
-    unsigned size = in->op_bytes;
-
-    if (!t1_stack_size(x, in) || !stack_mem(x, -(int32_t)size, size, true, &m))
-        return false;
-    put_op_mem(&x->e, 0xc7, x->code64, 0, &m);
-    put_le(&x->e, in->imm, 4);
-    move_rsp(x, -(int32_t)size);
-    return true;
-}
-
-bool t1_push_scratch(struct t1_ctx *x, unsigned size)
-{
-    struct host_mem m, keep = CPU_FIELD(x, t1_keep[0]);
-
-    put_op_mem(&x->e, 0x89, true, H_R14, &keep);
-    if (!stack_mem(x, -(int32_t)size, size, true, &m))
-        return false;
-    if (m.base == H_R14)
-        t1_collapse(x, &m);
-    put_op_mem(&x->e, 0x8b, true, H_R14, &keep);
-    put_op_mem(&x->e, 0x89, x->code64, H_R14, &m);
-    move_rsp(x, -(int32_t)size);
-    return true;
-}
-
-bool t1_push_address(struct t1_ctx *x, unsigned size, int64_t offset)
-{
-    struct host_mem m;
-
-    if (!x->code64) {
-        t1_keep_flags(x);
-        t1_put_address(x, offset);
-        return t1_push_scratch(x, size);
-    }
-    if (!stack_mem(x, -(int32_t)size, size, true, &m))
-        return false;
-    t1_put_address(x, offset); /* r14 is free: the operand is [rsp + r15 + disp] */
-    put_op_mem(&x->e, 0x89, true, H_R14, &m);
-    move_rsp(x, -(int32_t)size);
-    return true;
-}
-
-static bool push_memory(struct t1_ctx *x, const struct x86_insn *in)
-{
-    struct host_mem m;
-    struct t1_ea ea;
-
-    if (!in->mem)
-        return push_gpr(x, in);
-    if (!t1_stack_size(x, in) || !t1_ea(x, in, &ea) || !t1_mem(x, &ea, in->op_bytes, false, &m))
-        return false;
-    put_op_mem(&x->e, 0x8b, x->code64, H_R14, &m);
-    return t1_push_scratch(x, in->op_bytes);
-}
-
-static bool pop_gpr(struct t1_ctx *x, const struct x86_insn *in)
-{
-    struct host_mem m;
-    unsigned n = in->rm;
-
-    if (n == X86_RSP)
-        t1_keep_flags(x);
-    if (!t1_stack_size(x, in) || !stack_mem(x, 0, in->op_bytes, false, &m))
-        return false;
-    if (n == X86_RSP) {
-        put_op_mem(&x->e, 0x8b, x->code64, H_R14, &m);
-        check_rsp(x);
-        put_op_reg(&x->e, 0x8b, x->code64, H_RSP, H_R14);
-        t1_wrote(x, X86_RSP);
-        return true;
-    }
-    put_op_mem(&x->e, 0x8b, x->code64, n >= X86_R14 ? H_R14 : n, &m);
-    if (n >= X86_R14)
-        store_gpr(x, H_R14, n);
-    move_rsp(x, in->op_bytes);
-    t1_wrote(x, n);
-    return true;
-}
-
-static bool leave(struct t1_ctx *x, const struct x86_insn *in)
-{
-    struct t1_ea ea = {X86_RBP, X86_NO_REG, 0, X86_NO_REG, x->code64 ? 8 : 4, 0};
-    struct host_mem m;
-
-    if (!t1_stack_size(x, in) || !t1_mem(x, &ea, in->op_bytes, false, &m))
-        return false;
-    put_op_mem(&x->e, 0x8d, x->code64, H_RSP, &(struct host_mem){H_RBP, H_NONE, 0, in->op_bytes});
-    put_op_mem(&x->e, 0x8b, x->code64, H_RBP, &m);
-    t1_wrote(x, X86_RSP);
-    t1_wrote(x, X86_RBP);
     return true;
 }
 
@@ -542,21 +381,9 @@ bool t1_move(struct t1_ctx *x, const struct x86_insn *in)
         return load_address(x, in);
     case X86_XCHG_RAX:
         return exchange_rax(x, in);
-    case X86_PUSH_R:
-        return push_gpr(x, in);
-    case X86_PUSH_I:
-        return push_immediate(x, in);
-    case X86_PUSH_RM:
-        return push_memory(x, in);
-    case X86_POP_R:
-        return pop_gpr(x, in);
-    case X86_LEAVE:
-        return leave(x, in);
     case X86_NOP:
         return true;
-    case X86_MOV_RM_SEG:
-        return move_selector(x, in);
     default:
-        return t1_flow(x, in);
+        return t1_stack(x, in);
     }
 }

@@ -200,15 +200,25 @@ static int64_t next_offset(const struct t1_ctx *x)
     return x->page_offset + x->at[x->i + 1];
 }
 
-static int64_t target_of(const struct t1_ctx *x, const struct x86_insn *in)
+uint32_t t1_rip(const struct t1_ctx *x, int64_t offset)
 {
-    return next_offset(x) + (int64_t)in->imm;
+    return (uint32_t)(x->b->lin_page + offset - x->b->cs.base);
 }
 
-/* Operand size 16 would cut the target. */
-static bool is_full(const struct t1_ctx *x, const struct x86_insn *in)
+/*
+ * Where a jump leads, as an offset from the page's start. False: T0 jumps, because the operand size
+ * cuts the target of flat code, or it lies outside CS.
+ */
+static bool find_target(const struct t1_ctx *x, const struct x86_insn *in, int64_t *ret)
 {
-    return x->code64 || in->op_bytes == 4;
+    *ret = next_offset(x) + (int64_t)in->imm;
+    if (!x->segments)
+        return x->code64 || in->op_bytes == 4;
+    uint32_t rip = t1_rip(x, *ret);
+    if (in->op_bytes == 2)
+        rip = (uint16_t)rip;
+    *ret = (int64_t)(uint32_t)(rip + x->b->cs.base) - x->b->lin_page;
+    return rip <= x->b->cs.limit;
 }
 
 /* The jump that closes a loop: out of it, round again, or back through the block's entry. */
@@ -223,35 +233,62 @@ static bool close_loop(struct t1_ctx *x, const struct x86_insn *in)
 
 static bool conditional(struct t1_ctx *x, const struct x86_insn *in)
 {
-    if (!is_full(x, in))
+    int64_t target;
+
+    if (!find_target(x, in, &target))
         return false;
     if (x->loop.count)
         return close_loop(x, in);
     t1_want_flags(x);
-    branch(x, put_jcc(&x->e, in->opcode & 15, 0), target_of(x, in));
+    branch(x, put_jcc(&x->e, in->opcode & 15, 0), target);
     t1_put_exit(x, next_offset(x));
     return true;
 }
 
 static bool jump(struct t1_ctx *x, const struct x86_insn *in)
 {
-    if (!is_full(x, in))
+    int64_t target;
+
+    if (!find_target(x, in, &target))
         return false;
-    t1_put_exit(x, target_of(x, in));
+    t1_put_exit(x, target);
     return true;
 }
 
 static bool call(struct t1_ctx *x, const struct x86_insn *in)
 {
-    if (!t1_stack_size(x, in))
+    int64_t target;
+
+    if (!t1_stack_size(x, in) || !find_target(x, in, &target) ||
+        !t1_push_address(x, in->op_bytes, next_offset(x)))
         return false;
-    if (!t1_push_address(x, in->op_bytes, next_offset(x)))
-        return false;
-    t1_put_exit(x, target_of(x, in));
+    t1_put_exit(x, target);
     return true;
 }
 
-/* The operand of an indirect jump or call to r14. */
+/* mov r14, operand of an indirect jump */
+static void put_load_target(struct t1_ctx *x, unsigned bytes, const struct host_mem *m)
+{
+    put_op_mem(&x->e, bytes == 2 ? 0x0fb7 : 0x8b, bytes == 8, H_R14, m);
+}
+
+/* r14: RIP. Its linear address; T0 jumps where CS ends before. */
+static void put_linear_target(struct t1_ctx *x, unsigned bytes)
+{
+    uint32_t limit = x->b->cs.limit;
+
+    if (!x->segments)
+        return;
+    if (limit < (bytes == 2 ? UINT16_MAX : UINT32_MAX)) {
+        PUT(&x->e, 0x41, 0x81, 0xfe); /* cmp r14d, imm32 */
+        put_le(&x->e, limit, 4);
+        t1_hand_over(x, put_jcc(&x->e, CC_A, 0));
+    }
+    if (x->b->cs.base)
+        put_lea(&x->e, false, H_R14, &(struct host_mem){H_R14, H_NONE, 0, (int32_t)x->b->cs.base});
+}
+
+/* The linear address that an indirect jump or call leads to, to r14. */
 static bool load_target(struct t1_ctx *x, const struct x86_insn *in)
 {
     struct host_mem m;
@@ -260,13 +297,14 @@ static bool load_target(struct t1_ctx *x, const struct x86_insn *in)
     if (in->mem) {
         if (!t1_ea(x, in, &ea) || !t1_mem(x, &ea, in->op_bytes, false, &m))
             return false;
-        put_op_mem(&x->e, 0x8b, x->code64, H_R14, &m);
+        put_load_target(x, in->op_bytes, &m);
     } else if (in->rm >= X86_R14) {
         m = cpu_mem(x->c, offsetof(struct cpu, gpr) + 8 * in->rm);
         put_op_mem(&x->e, 0x8b, true, H_R14, &m);
     } else {
-        put_op_reg(&x->e, 0x8b, true, H_R14, in->rm);
+        put_op_reg(&x->e, in->op_bytes == 2 ? 0x0fb7 : 0x8b, x->code64, H_R14, in->rm);
     }
+    put_linear_target(x, in->op_bytes);
     return true;
 }
 
@@ -300,28 +338,50 @@ static bool call_indirect(struct t1_ctx *x, const struct x86_insn *in)
 
 static bool ret(struct t1_ctx *x, const struct x86_insn *in)
 {
-    struct t1_ea ea = {X86_RSP, X86_NO_REG, 0, X86_NO_REG, x->code64 ? 8 : 4, 0};
     int32_t by = in->op_bytes + (int32_t)in->imm;
     struct host_mem m;
 
     if (!t1_stack_size(x, in))
         return false;
     flags_to_env(x);
-    if (!t1_mem(x, &ea, in->op_bytes, false, &m))
+    if (!t1_stack_mem(x, 0, in->op_bytes, false, &m))
         return false;
-    put_op_mem(&x->e, 0x8b, x->code64, H_R14, &m);
-    put_op_mem(&x->e, 0x8d, x->code64, H_RSP, &(struct host_mem){H_RSP, H_NONE, 0, by});
+    put_load_target(x, in->op_bytes, &m);
+    put_linear_target(x, in->op_bytes);
+    t1_move_rsp(x, by);
     t1_put_jump(x, by);
     return true;
+}
+
+/* JCXZ, or LOOP that counts with CX. */
+static void count_branch16(struct t1_ctx *x, int64_t target, bool loop)
+{
+    struct emit *e = &x->e;
+
+    t1_keep_flags(x);
+    if (loop) {
+        put_lea(e, false, H_R14, &(struct host_mem){H_RCX, H_NONE, 0, -1});
+        put8(e, 0x66);
+        put_op_reg(e, 0x8b, false, H_RCX, H_R14);
+    }
+    put8(e, 0x66);
+    put_op_reg(e, 0x85, false, H_RCX, H_RCX); /* test */
+    branch(x, put_jcc(e, loop ? CC_NE : CC_E, 0), target);
 }
 
 /* JRCXZ or JECXZ over a jump, or LOOP: no flags are used. */
 static bool count_branch(struct t1_ctx *x, const struct x86_insn *in, bool loop)
 {
     struct emit *e = &x->e;
+    int64_t target;
 
-    if (!is_full(x, in) || in->addr_bytes == 2)
+    if (!find_target(x, in, &target))
         return false;
+    if (in->addr_bytes == 2) {
+        count_branch16(x, target, loop);
+        t1_put_exit(x, next_offset(x));
+        return true;
+    }
     if (loop)
         put_op_mem(e, 0x8d, in->addr_bytes == 8, H_RCX, &(struct host_mem){H_RCX, H_NONE, 0, -1});
     if (in->addr_bytes == 4)
@@ -330,7 +390,7 @@ static bool count_branch(struct t1_ctx *x, const struct x86_insn *in, bool loop)
     put8(e, loop ? 5 : 2);
     if (!loop)
         PUT(e, 0xeb, 5); /* jmp over the next */
-    branch(x, put_jmp(e, 0), target_of(x, in));
+    branch(x, put_jmp(e, 0), target);
     t1_put_exit(x, next_offset(x));
     return true;
 }

@@ -13,6 +13,10 @@ static const struct host_mem scratch = {H_R14, H_R15, 0, 0};
 bool t1_ea(struct t1_ctx *x, const struct x86_insn *in, struct t1_ea *ret)
 {
     *ret = (struct t1_ea){in->base, in->index, in->scale, X86_NO_REG, in->addr_bytes, in->disp};
+    if (x->segments) {
+        ret->seg = in->seg;
+        return true;
+    }
     if (in->addr_bytes == 2)
         return false;
     if (in->base == X86_RIP_REG)
@@ -51,6 +55,8 @@ void t1_put_lea(struct t1_ctx *x, const struct t1_ea *ea, bool with_segment)
         m.index = (uint8_t)host_of(x, ea->index, H_R15);
         put_lea(&x->e, wide, H_R14, &m);
     }
+    if (ea->bytes == 2)
+        put_op_reg(&x->e, 0x0fb7, false, H_R14, H_R14);
     if (with_segment && ea->seg != X86_NO_REG) {
         struct host_mem base =
             cpu_mem(x->c, offsetof(struct cpu, seg[0].base) + sizeof(struct seg) * ea->seg);
@@ -65,6 +71,34 @@ static bool is_simple(const struct t1_ctx *x, const struct t1_ea *ea)
            ea->seg == X86_NO_REG;
 }
 
+/*
+ * r14: an offset. The access lies in its segment, or T0 sees why not, or that the segment is one
+ * that does not begin at offset 0 (expand-down: SDM vol. 3, 3.4.5.1).
+ */
+static void put_limit(struct t1_ctx *x, unsigned seg, unsigned size, bool write)
+{
+    struct host_mem end = cpu_mem(x->c, offsetof(struct cpu, seg[0].end) +
+                                            sizeof(struct seg) * seg + write * sizeof(uint64_t));
+
+    put_lea(&x->e, true, H_R15, &(struct host_mem){H_R14, H_NONE, 0, (int32_t)size});
+    put_op_mem(&x->e, 0x3b, true, H_R15, &end);
+    t1_hand_over(x, put_jcc(&x->e, CC_A, 0));
+}
+
+static void put_linear(struct t1_ctx *x, const struct t1_ea *at, unsigned size, bool write)
+{
+    struct host_mem base;
+
+    if (!x->segments) {
+        t1_put_lea(x, at, true);
+        return;
+    }
+    t1_put_lea(x, at, false);
+    put_limit(x, at->seg, size, write);
+    base = cpu_mem(x->c, offsetof(struct cpu, seg[0].base) + sizeof(struct seg) * at->seg);
+    put_op_mem(&x->e, 0x03, false, H_R14, &base);
+}
+
 void t1_put_check(struct t1_ctx *x, const struct t1_ea *at, struct t1_range range, bool own_write,
                   bool shared)
 {
@@ -77,7 +111,7 @@ void t1_put_check(struct t1_ctx *x, const struct t1_ea *at, struct t1_range rang
     a->write = range.write;
     a->own_write = own_write;
     a->shared = shared;
-    t1_put_lea(x, at, true);
+    put_linear(x, at, range_bytes, range.write);
     put_op_reg(e, 0x8b, false, H_R15, H_R14);
     PUT(e, 0x41, 0xc1, 0xef, 12 - ENTRY_SHIFT); /* shr r15d */
     PUT(e, 0x41, 0x81, 0xe7);                   /* and r15d */

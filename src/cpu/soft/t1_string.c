@@ -139,7 +139,7 @@ bool t1_string(struct t1_ctx *x, const struct x86_insn *in)
 {
     bool from = in->info->op != X86_STOS, to = in->info->op != X86_LODS;
 
-    if (x->c->soft->options.no_string || in->addr_bytes != (x->code64 ? 8 : 4) ||
+    if (x->c->soft->options.no_string || x->segments || in->addr_bytes != (x->code64 ? 8 : 4) ||
         in->seg >= X86_FS || (in->rep && !to) || (!x->code64 && in->seg == X86_CS))
         return false;
     t1_keep_flags(x);

@@ -83,7 +83,9 @@ static bool put_pushf(struct t1_ctx *x, const struct x86_insn *in)
     struct emit *e = &x->e;
     struct host_mem aflags = CPU_FIELD(x, aflags), eflags = CPU_FIELD(x, eflags);
 
-    if (!t1_stack_size(x, in))
+    bool v86 = x->b->mode & MODE_REAL && x->b->mode & MODE_USER; /* IOPL is looked at */
+
+    if (!t1_stack_size(x, in) || v86)
         return false;
     t1_keep_flags(x);
     put_op_mem(e, 0x0fb7, false, H_R14, &aflags);
@@ -96,12 +98,12 @@ static bool put_pushf(struct t1_ctx *x, const struct x86_insn *in)
     PUT(e, 0x41, 0x81, 0xe6); /* and r14d, imm32 */
     put_le(e, ~(uint32_t)(FL_RF | FL_VM), 4);
     x->share_base = X86_NO_REG;
-    return t1_push_scratch(x, in->op_bytes);
+    return t1_push_scratch(x, in->op_bytes, in->op_bytes);
 }
 
 bool t1_system(struct t1_ctx *x, const struct x86_insn *in)
 {
-    bool user = x->b->mode & MODE_USER, last = x->i + 1u == x->count;
+    bool user = x->b->mode & (MODE_USER | MODE_MIDDLE), last = x->i + 1u == x->count;
 
     switch (in->info->op) {
     case X86_CLD:

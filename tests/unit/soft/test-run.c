@@ -126,6 +126,27 @@ static void stops_between_faults(void **unused)
     rig_close(&rig);
 }
 
+/* CLI is for CPL 1 and 2 what IOPL says, though they are no users. */
+static void keeps_interrupts_from_the_middle_rings(void **unused)
+{
+    static const uint8_t code[] = {0xfa, 0x90, 0xf4}; /* cli; nop; hlt */
+    struct rig rig;
+    (void)unused;
+    rig_open(&rig, MIB(16));
+    for (unsigned cpl = 0; cpl < 4; cpl++) {
+        rig_mode(&rig, 32);
+        rig.state->idtr.limit = 0;
+        for (unsigned i = 0; i < X86_SEGS; i++)
+            rig.state->seg[i].attr |= (uint16_t)(cpl << SEG_DPL_SHIFT);
+        rig_poke(&rig, 0x7000, code, sizeof(code));
+        rig.state->rip = 0x7000;
+        enum vcpu_exit why = rig_run(&rig);
+        assert_int_equal(why, cpl ? VCPU_EXIT_SHUTDOWN : VCPU_EXIT_HALTED);
+        assert_int_equal(rig.state->rip, cpl ? 0x7000 : 0x7003);
+    }
+    rig_close(&rig);
+}
+
 /* Whoever profiles a guest finds its code by name. */
 static void names_code_for_perf(void **unused)
 {
@@ -157,9 +178,12 @@ int main(void)
     static const char *const options[] = {"t0", "runs=0", "check,runs=0"};
     int failed = 0;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sums_numbers_in_every_mode),    cmocka_unit_test(sees_its_own_code_change),
-        cmocka_unit_test(computes_with_x87_and_vectors), cmocka_unit_test(stops_between_faults),
+        cmocka_unit_test(sums_numbers_in_every_mode),
+        cmocka_unit_test(sees_its_own_code_change),
+        cmocka_unit_test(computes_with_x87_and_vectors),
+        cmocka_unit_test(stops_between_faults),
         cmocka_unit_test(keeps_a_wild_stack_pointer),
+        cmocka_unit_test(keeps_interrupts_from_the_middle_rings),
     };
     for (unsigned i = 0; i < ARRAY_LEN(options); i++) {
         rig_options = options[i];
