@@ -24,6 +24,7 @@
 #include "cpu/x86/cpuid.h"
 #include "cpu/x86/decode.h"
 #include "cpu/x86/regs.h"
+#include "memory/ahead.h"
 
 /* gpr[] beyond the architectural sixteen */
 #define GPR_ZERO 16 /* always 0: no base or index */
@@ -272,6 +273,7 @@ struct soft_engine {
     struct x86_model model;
     struct ram *ram;
     struct ram_watcher watcher;
+    struct ahead *ahead;        /* NULL: nothing is done ahead of the guest */
     _Atomic uint64_t *granules; /* per page of the store: 64-byte pieces that hold decoded code */
     struct cpu **cpus;
     struct x86_state *scratch_state; /* one for each CPU, for INIT */

@@ -10,6 +10,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#define LOG_ROOM "soft"
+#include "base/log.h"
 #include "cpu/soft/check.h"
 #include "cpu/soft/exec.h"
 #include "cpu/soft/fpu.h"
@@ -85,6 +87,7 @@ static void on_cleaned(void *ctx)
 static void engine_free(struct engine *engine)
 {
     struct soft_engine *soft = soft_of(engine);
+    ahead_free(soft->ahead);
     if (soft->granules)
         munmap(soft->granules, (soft->ram->size_bytes >> RAM_PAGE_SHIFT) * 8);
     if (soft->map_fd >= 0)
@@ -153,6 +156,8 @@ static int engine_new(const struct engine_config *config, struct engine **ret_en
         (struct ram_watcher){.code_written = on_code_written, .cleaned = on_cleaned, .ctx = soft};
     ram_watch(soft->ram, &soft->watcher);
     bus_watch(config->mem, on_map_changed, soft);
+    if (!options.no_ahead && (r = ahead_new(soft->ram, &soft->ahead)) < 0)
+        log_debug("no thread for memory ahead of the guest: %s", strerror(-r));
     *ret_engine = &soft->engine;
     return 0;
 }

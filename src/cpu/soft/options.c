@@ -18,6 +18,7 @@ static const struct {
 } switches[] = {
     {"check", offsetof(struct soft_options, check)},
     {"perf-map", offsetof(struct soft_options, perf_map)},
+    {"no-ahead", offsetof(struct soft_options, no_ahead)},
     {"no-fall", offsetof(struct soft_options, no_fall)},
     {"no-loop", offsetof(struct soft_options, no_loop)},
     {"no-link", offsetof(struct soft_options, no_link)},
@@ -98,7 +99,7 @@ int soft_options_parse(const char *words, struct soft_options *ret_options, stru
             return error_set(err, -EINVAL,
                              "--engine soft: no option '%.*s'; there are t0, runs=0..254, "
                              "cache=2..1024, check, seed=N, vendor=intel|amd, perf-map, "
-                             "dump=ADDRESS, no-fall, no-link, no-loop, no-refill, "
+                             "dump=ADDRESS, no-ahead, no-fall, no-link, no-loop, no-refill, "
                              "no-segments, no-share, no-string, no-syscall",
                              (int)len, words);
         words += len;

@@ -13,6 +13,7 @@
  *               the log whenever it is translated
  *     vendor=V  the processor's maker, for guests that ask: intel (without this) or amd
  *     seed=N    with check: random flushes and changes of tier, different for each N
+ *     no-ahead  leave memory to be made ready when the guest touches it (memory/ahead.h)
  *     no-fall   never begin a block in the place of the jump that leads to it
  *     no-link   never jump from block to block directly
  *     no-loop   check accesses in loops as any others
@@ -32,7 +33,7 @@
 #include "cpu/x86/cpuid.h"
 
 struct soft_options {
-    bool check, no_fall, no_link, no_loop, no_refill, no_segments, no_share, no_string;
+    bool check, no_ahead, no_fall, no_link, no_loop, no_refill, no_segments, no_share, no_string;
     bool no_syscall;
     unsigned runs; /* RUNS_NEVER (block.h): T0 alone */
     enum x86_vendor vendor;

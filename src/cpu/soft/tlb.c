@@ -8,6 +8,7 @@
 #include "cpu/soft/tlb.h"
 
 #include "cpu/soft/check.h"
+#include "cpu/soft/fpu.h"
 #include "cpu/soft/mem.h"
 
 #define PHYS_MASK ((1ULL << X86_PHYS_BITS) - 1)
@@ -317,6 +318,17 @@ static const struct tlb_entry *fill(struct cpu *c, struct tlb_table *t, uint64_t
     return e;
 }
 
+static void note_touch(struct cpu *c, const uint8_t *host)
+{
+    struct ahead *ahead = c->soft->ahead;
+    uint64_t number = ahead ? ahead_number(ahead, host) : 0;
+
+    if (LIKELY(!ahead || !ahead_is_new(ahead, number)))
+        return;
+    fpu_save(c);
+    ahead_touch(ahead, number);
+}
+
 /* Walk, and note what was found. NULL: a fault is pending. */
 static struct tlb_known *learn(struct cpu *c, struct tlb_table *t, struct tlb_known *known,
                                uint64_t lin, unsigned access)
@@ -339,6 +351,8 @@ static struct tlb_known *learn(struct cpu *c, struct tlb_table *t, struct tlb_kn
                   (write ? TLB_KNOWN_WRITE : TLB_KNOWN_READ) | (w.writable ? TLB_KNOWN_WRITE : 0) |
                   (host ? TLB_KNOWN_RAM : 0);
     known->where = host ? (uint64_t)host : gpa;
+    if (host)
+        note_touch(c, host);
     known->tag[0] = known->tag[1] = tlb_no_tag(tlb_index(lin));
     return known;
 }
