@@ -324,6 +324,23 @@ static struct block *new_block(struct cpu *c, uint64_t ram_offset, uint64_t ram_
 }
 
 /*
+ * Another processor writes code while it is decoded here. Before the block was kept nobody had to be
+ * told of it; from then on everybody is. So what was decoded must still be there.
+ */
+static bool is_still_there(const struct cpu *c, const struct block *b, const uint8_t *seen)
+{
+    uint8_t buf[16];
+    const uint8_t *bytes = block_bytes(c, b, buf);
+
+    if (c->soft->cpu_count == 1)
+        return true;
+    for (unsigned i = 0; i < b->len; i++)
+        if (bytes[i] != seen[i])
+            return false;
+    return true;
+}
+
+/*
  * A block of the one instruction at RIP: it goes on in the next page, or cannot be told what it
  * is from this page alone, or does not lie in memory.
  */
@@ -331,6 +348,8 @@ static struct block *single_block(struct cpu *c, const struct fetch_page *page, 
 {
     struct fetch_page next;
     struct x86_insn in;
+    struct block *b;
+    uint8_t seen[16];
 
     if (!decode_one(c, page, lin, &next, &in))
         return NULL;
@@ -340,9 +359,15 @@ static struct block *single_block(struct cpu *c, const struct fetch_page *page, 
     block_protect_page(c, page->ram_offset);
     block_protect_page(c, next.ram_offset);
     /* Once more: what was there before the pages were watched may have changed. */
+    copy_bytes(seen, page->host + (lin & PAGE_MASK), room);
+    copy_bytes(seen + room, next.host, sizeof(seen) - room);
     if (!decode_one(c, page, lin, &next, &in) || !next.host || in.len <= room)
         return has_fault(c) ? NULL : scratch_block(c, &in);
-    return new_block(c, page->ram_offset + (lin & PAGE_MASK), next.ram_offset, &in, 1, in.len);
+    b = new_block(c, page->ram_offset + (lin & PAGE_MASK), next.ram_offset, &in, 1, in.len);
+    if (is_still_there(c, b, seen))
+        return b;
+    block_kill_range(c, b->ram_offset, room);
+    return scratch_block(c, &in);
 }
 
 static bool ends_block(const struct x86_insn *in)
@@ -350,7 +375,8 @@ static bool ends_block(const struct x86_insn *in)
     return in->info->attrs & ATTR_END;
 }
 
-static struct block *build_block(struct cpu *c, const struct fetch_page *page, uint64_t lin)
+/* NULL: its first instruction is one for single_block(). */
+static struct block *try_block(struct cpu *c, const struct fetch_page *page, uint64_t lin)
 {
     struct block_cache *bc = c->blocks;
     unsigned offset = (unsigned)(lin & PAGE_MASK), page_end = (unsigned)PAGE_MASK + 1;
@@ -364,14 +390,14 @@ static struct block *build_block(struct cpu *c, const struct fetch_page *page, u
         block_evict(c);
     block_protect_page(c, page->ram_offset);
     bc->decoded = NULL;
-    unsigned count = 0, at = 0;
+    unsigned count = 0, at = 0, have = MIN(page_end - offset, (unsigned)sizeof(bc->seen));
+    copy_bytes(bc->seen, page->host + offset, have);
     c->stats[STAT_BUILT]++;
     bool ended = false, after_sti = false;
 
-    while (count < max && offset + at < page_end && !ended) {
+    while (count < max && at < have && !ended) {
         struct x86_insn *in = &bc->insns[count];
-        enum x86_decode_result r =
-            x86_decode(&env, page->host + offset + at, page_end - offset - at, in);
+        enum x86_decode_result r = x86_decode(&env, bc->seen + at, have - at, in);
         /* What cannot be decoded here is looked at again, alone, when it is reached. */
         if (r != X86_DECODE_OK || !within_cs(c, c->rip + at, in->len))
             break;
@@ -382,10 +408,20 @@ static struct block *build_block(struct cpu *c, const struct fetch_page *page, u
         count++;
     }
     if (!count)
-        return single_block(c, page, lin);
+        return NULL;
     struct block *b = new_block(c, page->ram_offset + offset, NO_RAM, bc->insns, count, at);
+    if (!is_still_there(c, b, bc->seen)) {
+        block_kill_range(c, b->ram_offset, b->len);
+        return NULL;
+    }
     bc->decoded = b;
     return b;
+}
+
+static struct block *build_block(struct cpu *c, const struct fetch_page *page, uint64_t lin)
+{
+    struct block *b = try_block(c, page, lin);
+    return b ? b : single_block(c, page, lin);
 }
 
 const struct x86_insn *block_decode(struct cpu *c, const struct block *b)

@@ -44,6 +44,7 @@ struct block_cache {
     struct jump_slot *jumps;     /* of supervisors, then as many of users */
     const struct block *decoded; /* whose instructions insns has */
     struct x86_insn insns[BLOCK_UOPS];
+    uint8_t seen[BLOCK_UOPS * 15]; /* the bytes that they were decoded from */
     /* One instruction that is not cached: it crosses a page or does not lie in memory. */
     _Alignas(64) uint8_t scratch[sizeof(struct block)];
     struct uop scratch_uops[2];
