@@ -139,6 +139,8 @@ const uint8_t *block_bytes(const struct cpu *c, const struct block *b, uint8_t b
  * tells the other CPUs, and notes EV_BREAK when the present block is among it.
  */
 void block_code_written(struct cpu *c, uint64_t ram_offset, uint64_t len_bytes);
+/* Has some CPU decoded code in a piece of 64 bytes that these lie in? */
+bool block_hits_code(struct soft_engine *soft, uint64_t ram_offset, uint64_t len_bytes);
 /* Kill blocks for a write reported by another CPU or a device. */
 void block_kill_range(struct cpu *c, uint64_t ram_offset, uint64_t len_bytes);
 /* Queue that for a CPU; any thread. */

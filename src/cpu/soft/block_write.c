@@ -210,7 +210,7 @@ void block_kill_range(struct cpu *c, uint64_t ram_offset, uint64_t len_bytes)
     }
 }
 
-static bool hits_code(struct soft_engine *soft, uint64_t ram_offset, uint64_t len_bytes)
+bool block_hits_code(struct soft_engine *soft, uint64_t ram_offset, uint64_t len_bytes)
 {
     uint64_t end = ram_offset + len_bytes;
     while (ram_offset < end) {
@@ -227,7 +227,7 @@ void block_code_written(struct cpu *c, uint64_t ram_offset, uint64_t len_bytes)
 {
     struct soft_engine *soft = c->soft;
 
-    if (!hits_code(soft, ram_offset, len_bytes))
+    if (!block_hits_code(soft, ram_offset, len_bytes))
         return;
     block_kill_range(c, ram_offset, len_bytes);
     for (unsigned i = 0; i < soft->cpu_count; i++)

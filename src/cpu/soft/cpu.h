@@ -227,10 +227,11 @@ struct cpu {
     uint64_t t1_keep[2]; /* scratch within one instruction */
     uint64_t t1_fill[2]; /* and within one miss */
     uint64_t t1_target;
-    uint64_t t1_addends[4]; /* of a loop's streams */
-    uint32_t t1_turns;      /* of a loop that are left */
-    uint64_t t1_restore;    /* RAX while flags are put back */
-    bool t1_stopped;        /* the instruction that T0 did has come to its end */
+    struct tlb_entry t1_once; /* of a store beside code (t1_miss) */
+    uint64_t t1_addends[4];   /* of a loop's streams */
+    uint32_t t1_turns;        /* of a loop that are left */
+    uint64_t t1_restore;      /* RAX while flags are put back */
+    bool t1_stopped;          /* the instruction that T0 did has come to its end */
     struct t1 *t1;
 
     int fault_signal;           /* of a thunk: SIGFPE, SIGILL */

@@ -93,6 +93,10 @@ static void put_question(struct emit *e, struct cpu *c, enum t1_stub stub, uint6
     FIELD(e, c, 0x89, H_RAX, t1_target);
     put_gprs(e, c, 0x8b);
     FIELD(e, c, 0x8b, H_RSP, gpr[X86_RSP]);
+    if (stub == T1_STUB_MISS) {
+        FIELD(e, c, 0x8b, H_R14, t1_a);
+        FIELD(e, c, 0x8b, H_R15, t1_b);
+    }
     put_target_jump(e, c);
     patch_rel32(leave, e->run, emit_run(e));
     put_return(e, T1_EXIT_DONE);
@@ -513,6 +517,21 @@ static void note_crossing(struct cpu *c, struct block *b)
     b->runs = 0;
 }
 
+/* A store in a page that holds code, but not there: as if the TLB had it, this once. */
+static bool is_beside_code(struct cpu *c, const struct t1_access *a, uint64_t lin)
+{
+    if (!a->once || !a->write || !a->own_write)
+        return false;
+    const uint8_t *page = tlb_beside_code(c, lin, a->size);
+    if (!page)
+        return false;
+    c->t1_once.page = (uint64_t)page;
+    c->t1_once.addend = (uint64_t)page - (lin & ~PAGE_MASK);
+    c->t1_a = lin & PAGE_MASK;
+    c->t1_b = (uint64_t)&c->t1_once;
+    return true;
+}
+
 uint64_t t1_miss(struct cpu *c, const struct t1_access *a, uint64_t lin)
 {
     uint64_t cr2 = c->cr2;
@@ -522,6 +541,8 @@ uint64_t t1_miss(struct cpu *c, const struct t1_access *a, uint64_t lin)
 
     c->stats[STAT_MISSES]++;
     if ((lin & PAGE_MASK) + a->size <= PAGE_MASK + 1) {
+        if (is_beside_code(c, a, lin))
+            return a->retry + a->hit;
         if (slow_host(c, lin, a->size, a->own_write ? ACC_WRITE : ACC_READ) &&
             (a->own_write == a->write || tlb_hit(c->tlb, lin, a->size, true))) {
             if (live) /* page tables in a device's memory: the way there has saved it */

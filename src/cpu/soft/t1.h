@@ -49,6 +49,8 @@ struct t1_access {
     uint64_t retry; /* run address */
     uint16_t index; /* of the instruction */
     uint16_t size;
+    uint16_t hit;   /* behind the check, from `retry` on */
+    bool once;      /* the check is for this access alone */
     bool write;     /* what the check asks for */
     bool own_write; /* what this instruction does */
     bool shared;    /* the check is for others too */
@@ -330,8 +332,8 @@ struct t1_range {
 /* Widen it by what the next instructions access around the same register (t1_share.c). */
 void t1_share(const struct t1_ctx *x, unsigned base, struct t1_range *range);
 /* Check an access, at.disp on, and leave its TLB entry in r15; r14: the offset in its page. */
-void t1_put_check(struct t1_ctx *x, const struct t1_ea *at, struct t1_range range, bool own_write,
-                  bool shared);
+struct t1_access *t1_put_check(struct t1_ctx *x, const struct t1_ea *at, struct t1_range range,
+                               bool own_write, bool shared);
 
 /* A guest register between the host's and its place in struct cpu. */
 void t1_load_gpr(struct t1_ctx *x, unsigned host, unsigned n);

@@ -99,8 +99,8 @@ static void put_linear(struct t1_ctx *x, const struct t1_ea *at, unsigned size, 
     put_op_mem(&x->e, 0x03, false, H_R14, &base);
 }
 
-void t1_put_check(struct t1_ctx *x, const struct t1_ea *at, struct t1_range range, bool own_write,
-                  bool shared)
+struct t1_access *t1_put_check(struct t1_ctx *x, const struct t1_ea *at, struct t1_range range,
+                               bool own_write, bool shared)
 {
     struct emit *e = &x->e;
     uint32_t range_bytes = (uint32_t)(range.hi - range.lo);
@@ -127,6 +127,8 @@ void t1_put_check(struct t1_ctx *x, const struct t1_ea *at, struct t1_range rang
         cold->ea = *at;
         cold->record = a;
     }
+    a->hit = (uint16_t)(emit_run(e) - a->retry);
+    return a;
 }
 
 bool t1_mem(struct t1_ctx *x, const struct t1_ea *ea, unsigned size, bool write,
@@ -154,7 +156,8 @@ bool t1_mem(struct t1_ctx *x, const struct t1_ea *ea, unsigned size, bool write,
         at.disp = range.lo;
     }
     t1_keep_flags(x);
-    t1_put_check(x, &at, range, write, range.hi - range.lo > (int64_t)size);
+    struct t1_access *a = t1_put_check(x, &at, range, write, range.hi - range.lo > (int64_t)size);
+    a->once = !a->shared;
     size_t field = simple ? offsetof(struct tlb_entry, addend) : offsetof(struct tlb_entry, page);
     put_op_mem(e, 0x8b, true, H_R15, &(struct host_mem){H_R15, H_NONE, 0, (int32_t)field});
     x->share_base = simple && !x->c->soft->options.no_share ? ea->base : X86_NO_REG;

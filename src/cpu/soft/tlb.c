@@ -568,6 +568,23 @@ void *slow_host(struct cpu *c, uint64_t lin, unsigned size, unsigned access)
     return tlb_hit(table_of(c, access), lin, size, access & ACC_WRITE);
 }
 
+const uint8_t *tlb_beside_code(const struct cpu *c, uint64_t lin, unsigned size)
+{
+    const struct tlb_known *known = &c->tlb->known[tlb_known_index(lin)];
+    const uint64_t wanted = TLB_KNOWN_WRITE | TLB_KNOWN_RAM;
+    const uint8_t *page = (const uint8_t *)known->where;
+
+    if (c->soft->cpu_count > 1 || c->check || c->dr[7] & 0xff || (known->page ^ lin) & ~PAGE_MASK ||
+        (known->page & wanted) != wanted)
+        return NULL;
+    uint64_t offset = (uint64_t)(page - c->soft->ram->host);
+    uint8_t flags = atomic_load_explicit(ram_flags(c->soft->ram, offset), memory_order_relaxed);
+    if (flags != (RAM_CODE | RAM_DIRTY_ALL) ||
+        block_hits_code(c->soft, offset | (lin & PAGE_MASK), size))
+        return NULL;
+    return page;
+}
+
 static void note_fetch(struct cpu *c, uint64_t lin, bool global)
 {
     struct tlb_state *t = c->tlbs;

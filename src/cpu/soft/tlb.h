@@ -162,6 +162,13 @@ bool probe_read(struct cpu *c, uint64_t lin, unsigned size, unsigned access);
  */
 void *slow_host(struct cpu *c, uint64_t lin, unsigned size, unsigned access);
 
+/*
+ * The host address of the page that bytes lie in, when stores to them miss for no other reason than
+ * code in the same page, of which they are not part. Only where one CPU runs: no other can decode
+ * them before the caller has stored. NULL: it is not so, or not known yet.
+ */
+const uint8_t *tlb_beside_code(const struct cpu *c, uint64_t lin, unsigned size);
+
 /* Translate a linear page for fetching. False: a fault is pending. */
 bool fetch_translate(struct cpu *c, uint64_t lin, struct fetch_page *ret_page);
 
