@@ -10,6 +10,7 @@ struct clock {
     _Atomic bool running;
     _Atomic uint64_t base_ns; /* running: host time minus guest time; stopped: guest time */
     struct timer *first;
+    _Atomic unsigned idle; /* timers of timer_set_idle() that are set */
     void (*notify)(void *ctx);
     void *notify_ctx;
 };
@@ -89,19 +90,38 @@ void clock_set_notify(struct clock *clock, void (*notify)(void *ctx), void *ctx)
     clock->notify_ctx = ctx;
 }
 
-static void fire_first(struct clock *clock)
+static void fire_now(struct timer *timer)
 {
-    struct timer *timer = clock->first;
-    clock->first = timer->next;
-    timer->deadline_ns = CLOCK_NEVER;
+    timer_cancel(timer);
     timer->fire(timer->ctx);
+}
+
+bool clock_has_idle(const struct clock *clock)
+{
+    return clock->idle;
+}
+
+void clock_run_idle(struct clock *clock)
+{
+    /* One that sets itself again comes behind those that are set now, or is fired once more. */
+    unsigned count = clock->running || clock->manual ? clock->idle : 0;
+
+    while (count--) {
+        struct timer *timer = clock->first;
+
+        while (timer && !timer->idle)
+            timer = timer->next;
+        if (!timer)
+            return;
+        fire_now(timer);
+    }
 }
 
 uint64_t clock_run_timers(struct clock *clock)
 {
     uint64_t now_ns = clock_now_ns(clock);
     while (clock->first && clock->first->deadline_ns <= now_ns)
-        fire_first(clock);
+        fire_now(clock->first);
     return clock_next_deadline_ns(clock);
 }
 
@@ -111,7 +131,7 @@ void clock_advance(struct clock *clock, uint64_t delta_ns)
     while (clock->first && clock->first->deadline_ns <= end_ns) {
         if (clock->first->deadline_ns > clock->base_ns)
             clock->base_ns = clock->first->deadline_ns;
-        fire_first(clock);
+        fire_now(clock->first);
     }
     clock->base_ns = end_ns;
 }
@@ -130,6 +150,9 @@ void timer_cancel(struct timer *timer)
         at = &(*at)->next;
     *at = timer->next;
     timer->deadline_ns = CLOCK_NEVER;
+    if (timer->idle)
+        timer->clock->idle--;
+    timer->idle = false;
 }
 
 void timer_set(struct timer *timer, uint64_t deadline_ns)
@@ -146,4 +169,12 @@ void timer_set(struct timer *timer, uint64_t deadline_ns)
     *at = timer;
     if (clock->first == timer && clock->notify)
         clock->notify(clock->notify_ctx);
+}
+
+void timer_set_idle(struct timer *timer, uint64_t deadline_ns)
+{
+    timer_set(timer, deadline_ns);
+    timer->idle = deadline_ns != CLOCK_NEVER;
+    if (timer->idle)
+        timer->clock->idle++;
 }

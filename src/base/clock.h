@@ -4,8 +4,8 @@
  * made; it stands still while the machine is paused. Devices never ask the host for the time:
  * they are given a clock, and tests turn a manual one by hand.
  *
- * Locking: clock_now_ns() may be called from any thread. Everything else is called with the
- * machine lock held (or from the one thread of a test).
+ * Locking: clock_now_ns() and clock_has_idle() may be called from any thread. Everything else is
+ * called with the machine lock held (or from the one thread of a test).
  */
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H
@@ -22,6 +22,7 @@ struct timer {
     void (*fire)(void *ctx);
     void *ctx;
     uint64_t deadline_ns; /* CLOCK_NEVER: not set */
+    bool idle;            /* set by timer_set_idle() */
     struct timer *next;   /* clock's list, earliest first */
 };
 
@@ -47,6 +48,10 @@ void clock_advance(struct clock *clock, uint64_t delta_ns);
 
 /* Fire every timer whose deadline has come; returns the next deadline or CLOCK_NEVER. */
 uint64_t clock_run_timers(struct clock *clock);
+/* Is there work that a processor may do before it sleeps? */
+bool clock_has_idle(const struct clock *clock);
+/* That: fire now what timer_set_idle() has set, each once; nothing while the time stands still. */
+void clock_run_idle(struct clock *clock);
 /* The next deadline, CLOCK_NEVER if none. */
 uint64_t clock_next_deadline_ns(const struct clock *clock);
 /* notify(ctx) is called whenever the earliest deadline has moved to an earlier time. */
@@ -56,6 +61,9 @@ void clock_set_notify(struct clock *clock, void (*notify)(void *ctx), void *ctx)
 void timer_init(struct timer *timer, struct clock *clock, void (*fire)(void *ctx), void *ctx);
 /* Set, or set anew, to an absolute guest time. A time in the past fires at the next run. */
 void timer_set(struct timer *timer, uint64_t deadline_ns);
+/* The same for what may as well be done before: at the deadline at the latest, sooner when a
+ * processor of the machine has nothing else to do. */
+void timer_set_idle(struct timer *timer, uint64_t deadline_ns);
 /* Unset; harmless on an unset one. */
 void timer_cancel(struct timer *timer);
 

@@ -63,8 +63,21 @@ static void cpu_watch(struct machine_cpu *cpu)
     atomic_store(&cpu->sleeping, false);
 }
 
+/* What could wait while there was something to do cannot any longer. */
+static void cpu_before_sleep(struct machine_cpu *cpu)
+{
+    struct machine *m = cpu->m;
+
+    if (!clock_has_idle(m->clock))
+        return;
+    machine_lock(m);
+    clock_run_idle(m->clock);
+    machine_unlock(m);
+}
+
 static void cpu_sleep(struct machine_cpu *cpu)
 {
+    cpu_before_sleep(cpu);
     if (cpu->index == 0) {
         cpu_watch(cpu);
         return;

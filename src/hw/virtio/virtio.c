@@ -102,8 +102,15 @@ void virtio_notified(struct virtio *v, unsigned n)
 
 void virtio_again(struct virtio *v, unsigned n)
 {
+    virtio_again_within(v, n, AGAIN_NS);
+}
+
+void virtio_again_within(struct virtio *v, unsigned n, uint64_t ns)
+{
+    uint64_t at_ns = clock_now_ns(v->clock) + ns;
+
     v->again_queues |= 1u << n;
-    timer_set(&v->again, clock_now_ns(v->clock) + AGAIN_NS);
+    timer_set_idle(&v->again, MIN(at_ns, v->again.deadline_ns));
 }
 
 void virtio_signal(struct virtio *v, unsigned n)
@@ -152,6 +159,8 @@ void virtio_state(struct virtio *v, struct state *s)
     state_u32(s, "feature_select.driver", &v->feature_select[1]);
     state_u32(s, "again_queues", &v->again_queues);
     state_timer(s, "again", &v->again);
+    if (state_loading(s))
+        timer_set_idle(&v->again, v->again.deadline_ns);
     /* Of the configuration only what the driver has written: the rest is the device's to know. */
     uint8_t config[VIRTIO_CONFIG_BYTES];
     memcpy(config, v->config, sizeof(config));

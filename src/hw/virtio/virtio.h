@@ -110,6 +110,8 @@ bool virtio_broken(struct virtio *v, int error);
 bool virtio_pop(struct virtio *v, unsigned n, struct vq_chain *chain);
 /* Look at queue n again soon, so that a busy driver does not hold up all others. */
 void virtio_again(struct virtio *v, unsigned n);
+/* The same within ns, and as soon as a processor of the guest has nothing to do. */
+void virtio_again_within(struct virtio *v, unsigned n, uint64_t ns);
 
 /* virtio_pci.c */
 int virtio_pci_init(struct virtio *v, const struct virtio_env *env, const char *name);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "hw/core/statename.h"
 #include "hw/virtio/virtio_netfilter.h"
 #include "net/offload.h"
 
@@ -21,6 +22,16 @@
 /* Buffers of one frame: the largest, in pieces of 256 bytes. */
 #define MERGE_MAX 256u
 #define FLOWS 256u
+/*
+ * A driver that has told of PACE_KICKS frames, one each PACE_KICK_NS or faster, is not asked to tell
+ * of each any longer, which costs it an exit and the host's receiver a waking: the queue is looked
+ * at every PACE_NS then, until nothing is found; and whenever a processor of the guest has nothing to
+ * do, so that nobody waits for an answer to what lies there. Large segments are worth both.
+ */
+#define PACE_KICKS 16u
+#define PACE_KICK_NS 50000u
+#define PACE_NS 50000u
+#define PACE_FRAME_BYTES 2048u /* on average, at most */
 
 enum {
     F_CSUM = 1 << 0,
@@ -70,7 +81,13 @@ struct virtio_net {
     uint64_t offloads;    /* F_GUEST_OFFLOADS that are on */
     uint8_t flows[FLOWS]; /* receive steering, 5.1.6.5.5: the pair that last sent for a flow */
     uint32_t tx_waiting;  /* bit n: transmit queue n holds a frame that the cable refused */
-    bool sending;         /* transmit() is at work further up the stack */
+    struct pace {
+        uint64_t since_ns;      /* when the driver first told of … */
+        uint32_t kicks;         /* … these */
+        uint32_t frames, bytes; /* sent since then, or since the queue was looked at */
+        bool on;
+    } pace[VIRTIO_NET_PAIRS_MAX];
+    bool sending; /* transmit() is at work further up the stack */
     struct region rom;
     struct vq_chain tx, rx, rx_first, ctrl;
     struct iovec iov[NET_IOV_MAX];
@@ -140,6 +157,36 @@ static bool tx_frame(struct virtio_net *n, struct net_frame *f)
     return true;
 }
 
+/* The driver has told of buffers in transmit queue q. */
+static void pace_kicked(struct virtio_net *n, unsigned q)
+{
+    struct pace *pace = &n->pace[q / 2];
+    uint64_t now_ns;
+
+    if (pace->on || !n->virtio.queues[q].event_idx || pace->kicks++ % PACE_KICKS)
+        return;
+    now_ns = clock_now_ns(n->virtio.clock);
+    pace->on = pace->kicks > 1 && now_ns - pace->since_ns <= PACE_KICKS * PACE_KICK_NS &&
+               pace->bytes <= pace->frames * PACE_FRAME_BYTES;
+    pace->since_ns = now_ns;
+    pace->frames = pace->bytes = 0;
+}
+
+/* Transmit queue q is empty. True: look again, for there is more. */
+static bool pace_emptied(struct virtio_net *n, unsigned q)
+{
+    struct pace *pace = &n->pace[q / 2];
+
+    if (pace->on && pace->frames && pace->bytes <= pace->frames * PACE_FRAME_BYTES) {
+        pace->frames = pace->bytes = 0;
+        virtio_again_within(&n->virtio, q, PACE_NS);
+        return false;
+    }
+    if (pace->on)
+        *pace = (struct pace){0};
+    return vq_arm(&n->virtio.queues[q]);
+}
+
 static void transmit(struct virtio_net *n, unsigned q)
 {
     struct virtio *v = &n->virtio;
@@ -169,13 +216,15 @@ static void transmit(struct virtio_net *n, unsigned q)
                 break;
             }
             vq_push(&v->queues[q], n->tx.head, 0);
+            n->pace[q / 2].frames++;
+            n->pace[q / 2].bytes += (uint32_t)f.len_bytes;
             done++;
         }
         if (done >= QUEUE_SIZE) {
             virtio_again(v, q);
             break;
         }
-    } while (!refused && virtio_running(v) && vq_arm(&v->queues[q]));
+    } while (!refused && virtio_running(v) && pace_emptied(n, q));
     n->sending = false;
     if (done)
         virtio_signal(v, q);
@@ -461,9 +510,10 @@ static void net_notify(void *dev, unsigned q)
         serve_control(n, q);
     else if (q >= 2 * n->pairs_max)
         return;
-    else if (q & 1)
+    else if (q & 1) {
+        pace_kicked(n, q);
         transmit(n, q);
-    else
+    } else
         net_ready(&n->port);
 }
 
@@ -483,6 +533,7 @@ static void net_reset(void *dev)
     n->pairs = 1;
     n->offloads = 0;
     n->tx_waiting = 0;
+    memset(n->pace, 0, sizeof(n->pace));
     memset(n->flows, 0, sizeof(n->flows));
     set_accepts(n);
     virtio_netfilter_reset(&n->filter);
@@ -501,6 +552,19 @@ static void virtio_net_reset(void *dev)
     virtio_reset(&n->virtio);
 }
 
+static void pace_state(struct virtio_net *n, struct state *s)
+{
+    for (unsigned i = 0; i < n->pairs_max; i++) {
+        struct pace *pace = &n->pace[i];
+
+        state_u64(s, STATE_NAME("pace.since_ns", i), &pace->since_ns);
+        state_u32(s, STATE_NAME("pace.kicks", i), &pace->kicks);
+        state_u32(s, STATE_NAME("pace.frames", i), &pace->frames);
+        state_u32(s, STATE_NAME("pace.bytes", i), &pace->bytes);
+        state_bool(s, STATE_NAME("pace.on", i), &pace->on);
+    }
+}
+
 static int virtio_net_state(void *dev, struct state *s)
 {
     struct virtio_net *n = dev;
@@ -513,6 +577,7 @@ static int virtio_net_state(void *dev, struct state *s)
     state_u64(s, "offloads", &n->offloads);
     state_bytes(s, "flows", n->flows, sizeof(n->flows));
     state_u32(s, "tx_waiting", &n->tx_waiting);
+    pace_state(n, s);
     virtio_netfilter_state(&n->filter, s);
     state_check(s, n->pairs >= 1 && n->pairs <= n->pairs_max &&
                        !(n->offloads & ~(n->virtio.accepted & F_GUEST_OFFLOADS)));
