@@ -14,7 +14,7 @@
 #include "net/port.h"
 
 #define REMOTE_MAGIC 0x4f444159u /* "YADO" */
-#define REMOTE_VERSION 1u
+#define REMOTE_VERSION 2u
 #define REMOTE_NAME_BYTES 64u
 #define REMOTE_TEXT_BYTES 200u
 

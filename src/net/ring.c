@@ -22,14 +22,20 @@ static uint32_t record_bytes(size_t len)
 int ring_put(struct ring *r, const struct net_frame *f)
 {
     uint32_t used = r->at - atomic_load_explicit(&r->shared->head, memory_order_acquire);
-    uint32_t place = r->at % RING_BYTES, to_end = RING_BYTES - place;
     uint32_t need = record_bytes(f->len_bytes), total = need;
-    uint32_t len = (uint32_t)f->len_bytes;
+    uint32_t len = (uint32_t)f->len_bytes, place, to_end;
 
     if (used > RING_BYTES || used % RECORD_BYTES)
         return -EPROTO;
     if (f->len_bytes > NET_FRAME_MAX)
         return 1; /* nobody sends such a frame; it is lost */
+    if (used == 0 && r->base != r->at) {
+        /* Who takes has left the memory, and looks at this after the next tail. */
+        r->base = r->at;
+        atomic_store_explicit(&r->shared->base, r->base, memory_order_relaxed);
+    }
+    place = (r->at - r->base) % RING_BYTES;
+    to_end = RING_BYTES - place;
     if (need > to_end)
         total += to_end;
     if (total > RING_BYTES - used)
@@ -70,13 +76,14 @@ int ring_peek(struct ring *r, struct iovec *iov, struct net_frame *ret_frame)
 {
     for (unsigned i = 0; i < 2; i++) {
         uint32_t ready = atomic_load_explicit(&r->shared->tail, memory_order_acquire) - r->at;
-        uint32_t place = r->at % RING_BYTES, to_end = RING_BYTES - place;
+        uint32_t base = atomic_load_explicit(&r->shared->base, memory_order_relaxed);
+        uint32_t place = (r->at - base) % RING_BYTES, to_end = RING_BYTES - place;
         struct net_offload offload;
         uint32_t len;
 
         if (ready == 0)
             return 0;
-        if (ready > RING_BYTES || ready % RECORD_BYTES)
+        if (ready > RING_BYTES || ready % RECORD_BYTES || place % RECORD_BYTES)
             return -EPROTO;
         memcpy(&len, r->data + place, 4);
         memcpy(&offload, r->data + place + 4, sizeof(offload));

@@ -14,11 +14,14 @@
 
 #include "net/port.h"
 
-#define RING_BYTES (1u << 20)
+/* What a reader that is not run for some milliseconds may be behind. Of it no more is touched than it
+ * was: an empty ring begins anew at the start of its memory. */
+#define RING_BYTES (4u << 20)
 
 /* Both sides see it. Indices count bytes and run on. */
 struct ring_shared {
     _Alignas(64) atomic_uint tail; /* who puts */
+    atomic_uint base;              /* the index that lies at the start of the memory; who puts */
     _Alignas(64) atomic_uint head; /* who takes */
     /* Set before sleeping by who takes (for a frame) and who puts (for room). */
     _Alignas(64) atomic_uint taker_waits;
@@ -30,6 +33,7 @@ struct ring {
     struct ring_shared *shared;
     uint8_t *data; /* RING_BYTES */
     uint32_t at;   /* our own index */
+    uint32_t base; /* of who puts */
     uint32_t next; /* of who takes: behind the record that was peeked at */
 };
 

@@ -60,6 +60,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             atomic_store(&s->accepts, (unsigned)input_get(&in, 1));
             atomic_store(&s->taker_waits, what >> 4 & 1);
             atomic_store(&s->putter_waits, what >> 5 & 1);
+            if (what >> 6 & 1)
+                atomic_store(&s->base, (unsigned)input_get(&in, 4));
             break;
         case 5:
             iov.iov_len = f.len_bytes = 14 + input_get(&in, 2) % (NET_FRAME_MAX - 14);
