@@ -294,6 +294,35 @@ static void supervisor_keys(void)
     own_pages(false);
 }
 
+/* A pointer that is NULL leads nowhere, whatever was done with the page that it could be taken for. */
+static void page_zero(void)
+{
+    static volatile uint64_t *const other = (uint64_t *)(WINDOW + 0x10000);
+    uint64_t *low = page_alloc(1), saved = pd[0];
+
+    for (uint64_t i = 1; i < 512; i++)
+        low[i] = i << 12 | P | W | U;
+    pd[0] = (uint64_t)low | P | W | U;
+    page[0] = 0x1234;
+    my_pt[16] = (uint64_t)page | P | W;
+    flush();
+    CHECK_EQ(other[0], 0x1234);
+    invlpg((void *)other);
+    TRY("movq (%0), %%rax", : : "r"(0ULL) : "rax");
+    CHECK_TRAP(VEC_PF, 0);
+    TRY("movq $1, (%0)", : : "r"(0ULL) : "memory");
+    CHECK_TRAP(VEC_PF, ERR_W);
+    my_pt[16] = (uint64_t)page | P;
+    flush();
+    CHECK_EQ(other[0], 0x1234);
+    TRY("movq $1, (%0)", : : "r"(0ULL) : "memory");
+    CHECK_TRAP(VEC_PF, ERR_W);
+    CHECK_EQ(page[0], 0x1234);
+    my_pt[16] = 0;
+    pd[0] = saved;
+    flush();
+}
+
 static void giga_page(void)
 {
     uint64_t saved = my_pdpt[0];
@@ -378,6 +407,7 @@ void test_main(void)
     window_make();
     test("permissions", permissions);
     test("no-execute", no_execute);
+    test("page-zero", page_zero);
     test("user", user);
     test("canonical", canonical);
     if (has_cpuid_bit(7, 1, 7))

@@ -353,7 +353,7 @@ static struct tlb_known *learn(struct cpu *c, struct tlb_table *t, struct tlb_kn
     known->where = host ? (uint64_t)host : gpa;
     if (host)
         note_touch(c, host);
-    known->tag[0] = known->tag[1] = tlb_no_tag(tlb_index(lin));
+    known->tag[0] = known->tag[1] = tlb_known_no_tag(lin);
     return known;
 }
 
@@ -382,8 +382,10 @@ static bool translate(struct cpu *c, uint64_t lin, unsigned access, struct piece
         ret->whole = true;
         const struct tlb_entry *e = fill(c, t, lin, known->page & TLB_KNOWN_WRITE, page);
         if (LIKELY(!c->check)) {
-            known->tag[0] = e->tag[0];
-            known->tag[1] = e->tag[1];
+            uint64_t linear = lin & ~PAGE_MASK, none = tlb_known_no_tag(lin);
+
+            known->tag[0] = e->tag[0] == linear ? linear : none;
+            known->tag[1] = e->tag[1] == linear ? linear : none;
         }
         return true;
     }

@@ -121,6 +121,19 @@ static inline uint64_t tlb_no_tag(unsigned index)
     return index ? 0 : 1u << 12;
 }
 
+/*
+ * The same for what is known of a page: no address that is looked up there has it, nor one with the page's
+ * index, for translated code copies it into an entry. The first pages are their own index in both.
+ */
+static inline uint64_t tlb_known_no_tag(uint64_t lin)
+{
+    unsigned index = tlb_index(lin), known = tlb_known_index(lin), n = 0;
+
+    while (n == index || n == known)
+        n++;
+    return (uint64_t)n << 12;
+}
+
 /* The host address of size bytes (at most a page) when the table has it for this access. */
 static inline void *tlb_hit(const struct tlb_table *t, uint64_t lin, unsigned size, bool write)
 {

@@ -24,7 +24,7 @@ void tlb_drop_known(struct tlb_table *t, struct tlb_known *known)
     if (e->tag[0] == page || e->tag[1] == page)
         e->tag[0] = e->tag[1] = tlb_no_tag(index);
     known->page = 0;
-    known->tag[0] = known->tag[1] = tlb_no_tag(index);
+    known->tag[0] = known->tag[1] = tlb_known_no_tag(page);
 }
 
 static void drop_list(struct tlb_table *t, unsigned list)
@@ -79,7 +79,7 @@ static bool fetched_from(const struct tlb_table *t, uint64_t lin, uint64_t bytes
 static void init_table(struct tlb_table *t)
 {
     t->entries[0].tag[0] = t->entries[0].tag[1] = tlb_no_tag(0);
-    t->known[0].tag[0] = t->known[0].tag[1] = tlb_no_tag(0);
+    t->known[0].tag[0] = t->known[0].tag[1] = tlb_known_no_tag(0);
 }
 
 void tlb_init(struct tlb_state *t)
@@ -219,7 +219,7 @@ static void protect(struct tlb_table *t, const uint8_t *host_page)
             struct tlb_known *known = &t->known[t->list[list][i]];
             unsigned index = tlb_index(known->page);
             if (known->where == (uint64_t)host_page)
-                known->tag[1] = tlb_no_tag(index);
+                known->tag[1] = tlb_known_no_tag(known->page);
             if (t->entries[index].page == (uint64_t)host_page)
                 t->entries[index].tag[1] = tlb_no_tag(index);
         }
