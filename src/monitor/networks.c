@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#define LOG_ROOM "networks"
 #include "monitor/networks.h"
 
 #include <errno.h>
@@ -7,6 +8,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "base/log.h"
 #include "net/remote.h"
 #include "net/tap.h"
 
@@ -192,6 +194,10 @@ int networks_new(const char *name, struct definition_net *nets, unsigned count,
         net->def = nets[i];
         nets[i] = (struct definition_net){.nic = net->def.nic};
         net->claim_fd = net->def.mac_given ? claim(net->def.mac) : -1;
+        if (net->def.mac_given && net->claim_fd < 0)
+            log_warning("adapter %u: another of this host has its address; on a network they would "
+                        "not hear each other",
+                        i);
         if (!net->def.mac_given)
             choose_mac(name, i, net);
         memcpy(nets[i].mac, net->def.mac, sizeof(nets[i].mac));

@@ -258,8 +258,9 @@ int clone_begin(struct machine *m, const char *name, enum clone_disks disks, con
     struct life_request request = {
         .op = OP_OTHER, .kind = "machine.clone", .actor = actor, .cause = EVENT_CAUSE_REQUEST};
     struct clone *clone = calloc(1, sizeof(*clone));
-    json_t *definition = json_deep_copy(m->definition);
+    json_t *definition = json_deep_copy(m->definition), *adapter;
     struct machine *to = NULL;
+    size_t i;
     int r = -1;
 
     if (!clone || !definition) {
@@ -270,6 +271,9 @@ int clone_begin(struct machine *m, const char *name, enum clone_disks disks, con
         json_object_set_new(definition, "name", json_string(name));
         if (disks == CLONE_NONE)
             json_object_del(definition, "disk");
+        /* Both are to be on at once: an address is the original's. */
+        json_array_foreach(json_object_get(definition, "net"), i, adapter)
+            json_object_del(adapter, "mac");
         r = life_act(m, &request, ret_task, p);
     }
     if (r == 0 && machine_create(m->server, definition, owner, true, &to, p) < 0) {

@@ -66,6 +66,7 @@ static void machine_free(struct machine *m)
     free(m->shown_activity);
     json_decref(m->definition);
     json_decref(m->started);
+    json_decref(m->addresses);
     free(m);
 }
 

@@ -75,10 +75,11 @@ struct machine {
     enum reason_code reason;
     char reason_text[256];
     struct actor reason_actor;
-    bool save_paused; /* it stood still when saving began */
-    bool keeps_room;  /* its process holds the room that saving takes */
-    bool was_on;      /* when the server ended: for autostart */
-    json_t *started;  /* the definition that the process was started with, or NULL */
+    bool save_paused;  /* it stood still when saving began */
+    bool keeps_room;   /* its process holds the room that saving takes */
+    bool was_on;       /* when the server ended: for autostart */
+    json_t *started;   /* the definition that the process was started with, or NULL */
+    json_t *addresses; /* of its adapters, as texts, when it was last turned on, or NULL */
     bool jailed;
     bool shared; /* has a cgroup */
     char engine[64];

@@ -64,6 +64,11 @@ void network_link_machines(struct network *n);
 void network_unlink(struct machine *m);
 /* The adapters of a definition as yado-vm is to be given them: networks by their sockets. */
 void network_resolve(json_t *definition);
+/* Before m, with `started` set, is turned on: what address each of its adapters has. -EEXIST with text:
+ * one that the definition names is another's that is on. */
+int network_addresses(struct machine *m, struct error *err);
+/* Put them into a definition for its process. */
+void network_put_addresses(const struct machine *m, json_t *definition);
 /* Which adapters of a running machine lead elsewhere in its new definition: they are moved. */
 void network_move_adapters(struct machine *m, json_t *before);
 /* A problem where a definition names a network that is not there, or that the caller may not use;

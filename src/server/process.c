@@ -299,6 +299,7 @@ static json_t *vm_definition(struct machine *m)
 
     json_object_del(vm, "server");
     network_resolve(vm);
+    network_put_addresses(m, vm);
     json_array_foreach(json_object_get(vm, "disk"), i, disk)
     {
         AUTO_FREE char *path =
@@ -321,8 +322,9 @@ static int write_started(struct machine *m, struct error *err)
 {
     AUTO_FREE char *path = started_path(m);
     AUTO_FREE char *boot = host_boot_id();
-    json_t *started = json_pack("{s:O, s:s, s:I}", "definition", m->started, "boot",
-                                boot ? boot : "", "time", (json_int_t)m->started_ms);
+    json_t *started =
+        json_pack("{s:O, s:O*, s:s, s:I}", "definition", m->started, "addresses", m->addresses,
+                  "boot", boot ? boot : "", "time", (json_int_t)m->started_ms);
     int r = started && path ? files_replace_json(path, started, 0600, err) : -ENOMEM;
 
     json_decref(started);
@@ -453,7 +455,9 @@ int process_start(struct machine *m, bool restore, struct error *err)
     m->jailed = false; /* until it answers */
     share_make(m);
     network_link(m);
-    r = m->started ? write_files(m, err) : -ENOMEM;
+    r = m->started ? network_addresses(m, err) : -ENOMEM;
+    if (r == 0)
+        r = write_files(m, err);
     p = r == 0 ? process_new(m) : NULL;
     if (r == 0)
         r = p ? spawn(m, p, restore, lock, err) : -ENOMEM;
@@ -486,6 +490,7 @@ bool process_find(struct machine *m)
     started_boot = json_string_value(json_object_get(started, "boot"));
     m->started = json_is_object(definition) ? json_incref(definition) : json_object();
     m->started_ms = (int64_t)json_integer_value(json_object_get(started, "time"));
+    m->addresses = json_incref(json_object_get(started, "addresses"));
     if (is_locked(m)) {
         share_make(m); /* which systemd takes back while there is no server (yadod.service) */
         m->process = process_new(m);
