@@ -146,6 +146,23 @@ bool virtio_pop(struct virtio *v, unsigned n, struct vq_chain *chain)
     return r < 0 ? virtio_broken(v, r) : r > 0;
 }
 
+bool virtio_serve(struct virtio *v, unsigned n, unsigned most,
+                  enum virtio_serving (*take)(void *dev, unsigned n))
+{
+    enum virtio_serving now = VIRTIO_EMPTY;
+    unsigned taken = 0;
+
+    do {
+        while (taken < most && (now = take(v->dev, n)) == VIRTIO_TAKEN)
+            taken++;
+        if (taken == most && virtio_running(v)) {
+            virtio_again(v, n);
+            break;
+        }
+    } while (now == VIRTIO_EMPTY && virtio_running(v) && vq_arm(&v->queues[n]));
+    return taken;
+}
+
 void virtio_state(struct virtio *v, struct state *s)
 {
     pci_dev_state(&v->pci, s);

@@ -108,6 +108,18 @@ bool virtio_broken(struct virtio *v, int error);
  * the rules (the device has then been stopped).
  */
 bool virtio_pop(struct virtio *v, unsigned n, struct vq_chain *chain);
+/* What a device has done at a queue. */
+enum virtio_serving {
+    VIRTIO_TAKEN, /* one buffer has been taken, or has broken the device */
+    VIRTIO_EMPTY, /* there is none; we want to be told of the next */
+    VIRTIO_STOP,  /* it takes none now; whoever has room again, or the time, serves anew */
+};
+/*
+ * Serve queue n: call take() until it takes no more, then ask to be told of what comes. Not more than `most`
+ * in one go: the rest soon, as by virtio_again(). True when any was taken; virtio_signal() is the caller's.
+ */
+bool virtio_serve(struct virtio *v, unsigned n, unsigned most,
+                  enum virtio_serving (*take)(void *dev, unsigned n));
 /* Look at queue n again soon, so that a busy driver does not hold up all others. */
 void virtio_again(struct virtio *v, unsigned n);
 /* The same within ns, and as soon as a processor of the guest has nothing to do. */

@@ -58,25 +58,23 @@ static bool take_pages(struct virtio_balloon *b, struct virtqueue *vq, bool infl
     return true; /* a deflated page is simply used again */
 }
 
+static enum virtio_serving take(void *dev, unsigned n)
+{
+    struct virtio_balloon *b = dev;
+    struct virtqueue *vq = &b->virtio.queues[n];
+
+    if (!virtio_pop(&b->virtio, n, &b->chain))
+        return VIRTIO_EMPTY;
+    if (!take_pages(b, vq, n == INFLATE))
+        virtio_broken(&b->virtio, -EPROTO);
+    else
+        vq_push(vq, b->chain.head, 0);
+    return VIRTIO_TAKEN;
+}
+
 static void serve_pages(struct virtio_balloon *b, unsigned n)
 {
-    struct virtqueue *vq = &b->virtio.queues[n];
-    unsigned done = 0;
-    do {
-        while (done < QUEUE_SIZE && virtio_pop(&b->virtio, n, &b->chain)) {
-            if (!take_pages(b, vq, n == INFLATE)) {
-                virtio_broken(&b->virtio, -EPROTO);
-                break;
-            }
-            vq_push(vq, b->chain.head, 0);
-            done++;
-        }
-        if (done >= QUEUE_SIZE) {
-            virtio_again(&b->virtio, n);
-            break;
-        }
-    } while (virtio_running(&b->virtio) && vq_arm(vq));
-    if (done)
+    if (virtio_serve(&b->virtio, n, QUEUE_SIZE, take))
         virtio_signal(&b->virtio, n);
 }
 

@@ -274,36 +274,38 @@ static bool start(struct request *r)
     return true;
 }
 
+/* Requests that are answered at once do not use up places: their number is bounded besides. */
+static enum virtio_serving take(void *dev, unsigned n)
+{
+    struct virtio_blk *b = dev;
+    struct request *r = b->free;
+
+    if (!r)
+        return VIRTIO_STOP;
+    if (!virtio_pop(&b->virtio, n, &r->chain))
+        return VIRTIO_EMPTY;
+    b->free = r->next_free;
+    r->queue = n;
+    if (!start(r)) {
+        release(r);
+        virtio_broken(&b->virtio, -EPROTO);
+    }
+    return VIRTIO_TAKEN;
+}
+
 static void serve(struct virtio_blk *b, unsigned n)
 {
-    unsigned done = 0;
+    bool taken;
+
     if (b->serving)
         return;
     b->serving = true;
     blk_plug_polled(b->blk);
-    do {
-        /* Requests that are answered at once do not use up places: bound them otherwise. */
-        while (b->free && done < QUEUE_SIZE) {
-            struct request *r = b->free;
-            if (!virtio_pop(&b->virtio, n, &r->chain))
-                break;
-            b->free = r->next_free;
-            r->queue = n;
-            done++;
-            if (!start(r)) {
-                release(r);
-                virtio_broken(&b->virtio, -EPROTO);
-            }
-        }
-        if (done >= QUEUE_SIZE && virtio_running(&b->virtio)) {
-            virtio_again(&b->virtio, n);
-            break;
-        }
-    } while (b->free && virtio_running(&b->virtio) && vq_arm(&b->virtio.queues[n]));
+    taken = virtio_serve(&b->virtio, n, QUEUE_SIZE, take);
     blk_unplug(b->blk);
     blk_poll_now(b->blk);
     b->serving = false;
-    if (done)
+    if (taken)
         virtio_signal(&b->virtio, n);
 }
 

@@ -172,62 +172,60 @@ static void pace_kicked(struct virtio_net *n, unsigned q)
     pace->frames = pace->bytes = 0;
 }
 
-/* Transmit queue q is empty. True: look again, for there is more. */
-static bool pace_emptied(struct virtio_net *n, unsigned q)
+/* Transmit queue q is empty. */
+static enum virtio_serving pace_emptied(struct virtio_net *n, unsigned q)
 {
     struct pace *pace = &n->pace[q / 2];
 
     if (pace->on && pace->frames && pace->bytes <= pace->frames * PACE_FRAME_BYTES) {
         pace->frames = pace->bytes = 0;
         virtio_again_within(&n->virtio, q, PACE_NS);
-        return false;
+        return VIRTIO_STOP;
     }
     if (pace->on)
         *pace = (struct pace){0};
-    return vq_arm(&n->virtio.queues[q]);
+    return VIRTIO_EMPTY;
+}
+
+static enum virtio_serving take_frame(void *dev, unsigned q)
+{
+    struct virtio_net *n = dev;
+    struct virtio *v = &n->virtio;
+    struct net_frame f;
+
+    if (!virtio_pop(v, q, &n->tx))
+        return pace_emptied(n, q);
+    if (!tx_frame(n, &f)) {
+        virtio_broken(v, -EPROTO);
+        return VIRTIO_STOP;
+    }
+    if (n->pairs > 1)
+        n->flows[flow_of(&f)] = (uint8_t)(q / 2);
+    if (!net_send(&n->port, &f)) {
+        vq_unpop(&v->queues[q]);
+        n->tx_waiting |= 1u << q;
+        return VIRTIO_STOP;
+    }
+    vq_push(&v->queues[q], n->tx.head, 0);
+    n->pace[q / 2].frames++;
+    n->pace[q / 2].bytes += (uint32_t)f.len_bytes;
+    return VIRTIO_TAKEN;
 }
 
 static void transmit(struct virtio_net *n, unsigned q)
 {
-    struct virtio *v = &n->virtio;
-    unsigned done = 0;
-    bool refused = false;
+    bool taken;
 
     if (n->sending) {
-        virtio_again(v, q);
+        virtio_again(&n->virtio, q);
         return;
     }
     n->sending = true;
     n->tx_waiting &= ~(1u << q);
-    do {
-        while (!refused && done < QUEUE_SIZE && virtio_pop(v, q, &n->tx)) {
-            struct net_frame f;
-
-            if (!tx_frame(n, &f)) {
-                virtio_broken(v, -EPROTO);
-                break;
-            }
-            if (n->pairs > 1)
-                n->flows[flow_of(&f)] = (uint8_t)(q / 2);
-            if (!net_send(&n->port, &f)) {
-                vq_unpop(&v->queues[q]);
-                n->tx_waiting |= 1u << q;
-                refused = true;
-                break;
-            }
-            vq_push(&v->queues[q], n->tx.head, 0);
-            n->pace[q / 2].frames++;
-            n->pace[q / 2].bytes += (uint32_t)f.len_bytes;
-            done++;
-        }
-        if (done >= QUEUE_SIZE) {
-            virtio_again(v, q);
-            break;
-        }
-    } while (!refused && virtio_running(v) && pace_emptied(n, q));
+    taken = virtio_serve(&n->virtio, q, QUEUE_SIZE, take_frame);
     n->sending = false;
-    if (done)
-        virtio_signal(v, q);
+    if (taken)
+        virtio_signal(&n->virtio, q);
 }
 
 static void port_ready(void *ctx)
@@ -472,49 +470,43 @@ static uint8_t control(struct virtio_net *n, const uint8_t *data, size_t len)
     return CTRL_ERR;
 }
 
-static void serve_control(struct virtio_net *n, unsigned q)
+static enum virtio_serving take_control(void *dev, unsigned q)
 {
+    struct virtio_net *n = dev;
     struct virtio *v = &n->virtio;
-    unsigned done = 0;
+    uint8_t data[2 + VIRTIO_NETFILTER_TABLE_BYTES], ack = CTRL_ERR;
+    uint64_t len;
 
-    do {
-        while (done < QUEUE_SIZE && virtio_pop(v, q, &n->ctrl)) {
-            uint8_t data[2 + VIRTIO_NETFILTER_TABLE_BYTES], ack = CTRL_ERR;
-            uint64_t len = slices_get(&n->ctrl.out, 0, data, sizeof(data));
-
-            if (n->ctrl.in.len_bytes < 1) {
-                virtio_broken(v, -EPROTO);
-                return;
-            }
-            if (len >= 2 && len == n->ctrl.out.len_bytes)
-                ack = control(n, data, len);
-            slices_put(&n->ctrl.in, 0, &ack, 1);
-            slices_wrote(&n->ctrl.in, &v->queues[q].dma, 1);
-            vq_push(&v->queues[q], n->ctrl.head, 1);
-            done++;
-        }
-        if (done >= QUEUE_SIZE) {
-            virtio_again(v, q);
-            break;
-        }
-    } while (virtio_running(v) && vq_arm(&v->queues[q]));
-    if (done)
-        virtio_signal(v, q);
+    if (!virtio_pop(v, q, &n->ctrl))
+        return VIRTIO_EMPTY;
+    if (n->ctrl.in.len_bytes < 1) {
+        virtio_broken(v, -EPROTO);
+        return VIRTIO_STOP;
+    }
+    len = slices_get(&n->ctrl.out, 0, data, sizeof(data));
+    if (len >= 2 && len == n->ctrl.out.len_bytes)
+        ack = control(n, data, len);
+    slices_put(&n->ctrl.in, 0, &ack, 1);
+    slices_wrote(&n->ctrl.in, &v->queues[q].dma, 1);
+    vq_push(&v->queues[q], n->ctrl.head, 1);
+    return VIRTIO_TAKEN;
 }
 
 static void net_notify(void *dev, unsigned q)
 {
     struct virtio_net *n = dev;
 
-    if (virtio_has(&n->virtio, F_CTRL_VQ) && q == control_queue(n))
-        serve_control(n, q);
-    else if (q >= 2 * n->pairs_max)
+    if (virtio_has(&n->virtio, F_CTRL_VQ) && q == control_queue(n)) {
+        if (virtio_serve(&n->virtio, q, QUEUE_SIZE, take_control))
+            virtio_signal(&n->virtio, q);
+    } else if (q >= 2 * n->pairs_max) {
         return;
-    else if (q & 1) {
+    } else if (q & 1) {
         pace_kicked(n, q);
         transmit(n, q);
-    } else
+    } else {
         net_ready(&n->port);
+    }
 }
 
 /* The offloads that were agreed on are on from the start: 5.1.6.5.6. */

@@ -16,27 +16,29 @@ struct virtio_rng {
     struct vq_chain chain;
 };
 
-static void rng_notify(void *dev, unsigned n)
+static enum virtio_serving take(void *dev, unsigned n)
 {
     struct virtio_rng *rng = dev;
     struct virtqueue *vq = &rng->virtio.queues[n];
-    unsigned done = 0;
-    do {
-        while (done < QUEUE_SIZE && virtio_pop(&rng->virtio, n, &rng->chain)) {
-            uint8_t bytes[BUFFER_BYTES];
-            uint64_t want = MIN(rng->chain.in.len_bytes, (uint64_t)sizeof(bytes));
-            ssize_t got = getrandom(bytes, want, 0);
-            uint64_t put = slices_put(&rng->chain.in, 0, bytes, got > 0 ? (uint64_t)got : 0);
-            slices_wrote(&rng->chain.in, &vq->dma, put);
-            vq_push(vq, rng->chain.head, (uint32_t)put);
-            done++;
-        }
-        if (done >= QUEUE_SIZE) {
-            virtio_again(&rng->virtio, n);
-            break;
-        }
-    } while (virtio_running(&rng->virtio) && vq_arm(vq));
-    if (done)
+    uint8_t bytes[BUFFER_BYTES];
+    uint64_t want, put;
+    ssize_t got;
+
+    if (!virtio_pop(&rng->virtio, n, &rng->chain))
+        return VIRTIO_EMPTY;
+    want = MIN(rng->chain.in.len_bytes, (uint64_t)sizeof(bytes));
+    got = getrandom(bytes, want, 0);
+    put = slices_put(&rng->chain.in, 0, bytes, got > 0 ? (uint64_t)got : 0);
+    slices_wrote(&rng->chain.in, &vq->dma, put);
+    vq_push(vq, rng->chain.head, (uint32_t)put);
+    return VIRTIO_TAKEN;
+}
+
+static void rng_notify(void *dev, unsigned n)
+{
+    struct virtio_rng *rng = dev;
+
+    if (virtio_serve(&rng->virtio, n, QUEUE_SIZE, take))
         virtio_signal(&rng->virtio, n);
 }
 

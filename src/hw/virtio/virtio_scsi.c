@@ -314,36 +314,38 @@ static void plug_all(struct virtio_scsi *b, void (*fn)(struct blk *blk))
             fn(b->disks[i].blk);
 }
 
+/* Requests that are answered at once do not use up places: their number is bounded besides. */
+static enum virtio_serving take(void *dev, unsigned n)
+{
+    struct virtio_scsi *b = dev;
+    struct scsi_request *r = b->free;
+
+    if (!r)
+        return VIRTIO_STOP;
+    if (!virtio_pop(&b->virtio, n, &r->chain))
+        return VIRTIO_EMPTY;
+    b->free = r->next_free;
+    r->queue = n;
+    if (!start(r)) {
+        release(r);
+        virtio_broken(&b->virtio, -EPROTO);
+    }
+    return VIRTIO_TAKEN;
+}
+
 static void serve(struct virtio_scsi *b, unsigned n)
 {
-    unsigned done = 0;
+    bool taken;
+
     if (b->serving)
         return;
     b->serving = true;
     plug_all(b, blk_plug_polled);
-    do {
-        /* Requests that are answered at once do not use up places: bound them otherwise. */
-        while (b->free && done < QUEUE_SIZE) {
-            struct scsi_request *r = b->free;
-            if (!virtio_pop(&b->virtio, n, &r->chain))
-                break;
-            b->free = r->next_free;
-            r->queue = n;
-            done++;
-            if (!start(r)) {
-                release(r);
-                virtio_broken(&b->virtio, -EPROTO);
-            }
-        }
-        if (done >= QUEUE_SIZE && virtio_running(&b->virtio)) {
-            virtio_again(&b->virtio, n);
-            break;
-        }
-    } while (b->free && virtio_running(&b->virtio) && vq_arm(&b->virtio.queues[n]));
+    taken = virtio_serve(&b->virtio, n, QUEUE_SIZE, take);
     plug_all(b, blk_unplug);
     plug_all(b, blk_poll_now);
     b->serving = false;
-    if (done)
+    if (taken)
         virtio_signal(&b->virtio, n);
 }
 
@@ -411,21 +413,20 @@ static bool control_one(struct virtio_scsi *b, const struct vq_chain *chain)
     return true;
 }
 
+static enum virtio_serving take_control(void *dev, unsigned n)
+{
+    struct virtio_scsi *b = dev;
+
+    if (!virtio_pop(&b->virtio, n, &b->control))
+        return VIRTIO_EMPTY;
+    if (!control_one(b, &b->control))
+        virtio_broken(&b->virtio, -EPROTO);
+    return VIRTIO_TAKEN;
+}
+
 static void serve_control(struct virtio_scsi *b)
 {
-    unsigned done = 0;
-    do {
-        while (done < QUEUE_SIZE && virtio_pop(&b->virtio, CONTROL_QUEUE, &b->control)) {
-            done++;
-            if (!control_one(b, &b->control))
-                virtio_broken(&b->virtio, -EPROTO);
-        }
-        if (done >= QUEUE_SIZE && virtio_running(&b->virtio)) {
-            virtio_again(&b->virtio, CONTROL_QUEUE);
-            break;
-        }
-    } while (virtio_running(&b->virtio) && vq_arm(&b->virtio.queues[CONTROL_QUEUE]));
-    if (done)
+    if (virtio_serve(&b->virtio, CONTROL_QUEUE, QUEUE_SIZE, take_control))
         virtio_signal(&b->virtio, CONTROL_QUEUE);
 }
 
