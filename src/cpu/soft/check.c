@@ -293,8 +293,10 @@ static void run_t1(struct check *k, struct cpu *c, struct block *b)
     k->phase = CHECK_OFF;
     while (k->entry_count) {
         struct tlb_entry *e = k->entries[--k->entry_count];
-        if (e->tag[1] == e->tag[0])
-            e->tag[1] = tlb_no_tag(tlb_index(e->tag[1]));
+        uint64_t page = e->page - e->addend; /* one that was dropped meanwhile has another tag */
+
+        if (e->tag[1] == page)
+            e->tag[1] = tlb_no_tag(tlb_index(page));
     }
 }
 
