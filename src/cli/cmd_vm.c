@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/size.h"
-#include "cli/remote.h"
+#include "cli/vm.h"
 
 static void print_machine(json_t *m)
 {
@@ -361,6 +361,8 @@ static const struct remote_verb verbs[] = {
     {"type", "NAME TEXT", "Type a text.", vm_type, 2, 2},
     {"insert", "NAME cdrom|floppy FILE", "Put an image into a drive.", vm_insert, 3, 3},
     {"eject", "NAME cdrom|floppy [--force]", "Empty a drive.", vm_eject, 2, 3},
+    {"serial", "NAME", "Its serial line, here; Ctrl-] ends.", vm_serial, 1, 1},
+    {"screen", "NAME [PORT]", "Its screen, for a VNC viewer on this host.", vm_screen, 1, 2},
     {"text", "NAME", "What its screen shows in a text mode.", vm_text, 1, 1},
     {"screenshot", "NAME FILE [WIDTH]", "Write the screen, or a small picture, as a PNG file.",
      vm_screenshot, 2, 3},

@@ -1,25 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "client/client.h"
-
-#include <curl/curl.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "client/client_priv.h"
+
 #define SOCKET_PATH "/run/yado/api"
 #define ANSWER_MAX MIB(64)
 #define WAIT_SECONDS 20
-
-struct client {
-    CURL *curl;
-    char *base; /* "http://localhost" for a socket */
-    char *socket, *token;
-    char *data;
-    size_t len;
-    void (*hear)(void *ctx, const char *data); /* of a stream; NULL: the answer is kept */
-    void *hear_ctx;
-    char error[CURL_ERROR_SIZE];
-};
 
 int client_new(struct client **ret_client, struct error *err)
 {

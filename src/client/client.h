@@ -42,6 +42,13 @@ int client_fetch(struct client *client, const char *path, char **ret_data, size_
  */
 int client_follow(struct client *client, const char *path,
                   void (*hear)(void *ctx, const char *data), void *ctx, struct error *err);
+/*
+ * A WebSocket with bytes both ways (RFC 6455, subprotocol `binary`): what comes goes to the file `out`,
+ * what can be read from `in` goes to the server, up to the byte `escape` (-1: there is none). Ends with
+ * the input or with the connection: 0, or -errno with text. The files stay open.
+ */
+int client_stream(struct client *client, const char *path, int in, int out, int escape,
+                  struct error *err);
 /* text as a part of a path or a query; freed with free(). */
 char *client_escape(struct client *client, const char *text);
 
