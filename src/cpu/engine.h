@@ -49,6 +49,8 @@ struct engine_config {
     uint64_t tsc_hz; /* 0: the host's */
     /* Let the guest's processor have just these (a machine goes on); NULL: all that can be had. */
     const struct x86_features *features;
+    /* … and be of this maker, as CPUID says it; NULL: whichever the engine takes. kvm has the host's. */
+    const char *vendor;
     /*
      * soft: how to run code, for tests and for finding faults; words with commas between them
      * (cpu/soft/options.h). NULL: as is fastest.
@@ -64,6 +66,9 @@ struct engine_ops {
 
     /* Can this engine be used on this host, and is it worth using? 0, or why not with text. */
     int (*probe)(struct error *err);
+    /* What the processor of a guest with so many vCPUs has at most on this host, and its maker. */
+    int (*model)(unsigned vcpus, struct x86_features *ret_features, char ret_vendor[13],
+                 struct error *err);
     int (*new)(const struct engine_config *config, struct engine **ret_engine, struct error *err);
     void (*free)(struct engine *engine);
 

@@ -48,15 +48,15 @@ static int engine_choose(struct machine *m, const char *name, const struct engin
     struct error why = {""};
     int r;
 
-    if (!strcmp(name, "soft") || !strncmp(name, "soft,", 5)) {
+    if (!strncmp(name, "soft,", 5) || !strcmp(name, "soft")) {
         *ret_ops = &engine_soft;
         return 0;
     }
-    if (!strcmp(name, "kvm")) {
+    if (!strcmp(name, "kvm") || !strcmp(name, "kvm,portable")) {
         *ret_ops = &engine_kvm;
         return 0;
     }
-    if (strcmp(name, "auto"))
+    if (strcmp(name, "auto") && strcmp(name, "auto,portable"))
         return error_set(err, -EINVAL, "there is no engine '%s'; use auto, kvm or soft", name);
     r = engine_kvm.probe(&why);
     *ret_ops = r == 0 ? &engine_kvm : &engine_soft;
@@ -81,21 +81,61 @@ static void on_ioapic_eoi(void *ctx, uint8_t vector)
     machine_unlock(m);
 }
 
+static bool has_word(const char *words, const char *word)
+{
+    size_t len = strlen(word);
+
+    for (; words; words = strchr(words, ',') ? strchr(words, ',') + 1 : NULL)
+        if (!strncmp(words, word, len) && (!words[len] || words[len] == ','))
+            return true;
+    return false;
+}
+
+/* What a processor has on either engine, and the maker of the host's, which kvm cannot change. */
+static int portable_model(struct machine *m, struct x86_features *ret_features, char ret_vendor[13],
+                          struct error *err)
+{
+    struct x86_features soft, kvm;
+    char vendor[13];
+    int r = engine_soft.model(m->config.cpus, &soft, vendor, err);
+
+    if (r == 0)
+        r = engine_kvm.model(m->config.cpus, &kvm, vendor, err);
+    if (r < 0)
+        return r;
+    for (unsigned w = 0; w < X86_CPUID_WORDS; w++)
+        ret_features->words[w] = soft.words[w] & kvm.words[w];
+    memcpy(ret_vendor, vendor, sizeof(vendor));
+    return 0;
+}
+
 static int engine_make(struct machine *m, const char *name, struct error *err)
 {
     struct engine_config config = {.vcpus = m->config.cpus,
                                    .mem = m->mem,
                                    .host = cpus_host(m),
                                    .tsc_hz = saving_tsc_hz(m),
-                                   .features = saving_features(m)};
+                                   .features = saving_features(m),
+                                   .vendor = saving_vendor(m)};
     const struct engine_ops *ops = NULL;
     const char *comma = strchr(name, ',');
+    struct x86_features portable;
+    char vendor[13];
     int r;
 
     config.options = comma ? comma + 1 : NULL;
+    if (has_word(config.options, "portable") && !config.features) {
+        r = portable_model(m, &portable, vendor, err);
+        if (r < 0)
+            return r;
+        config.features = &portable;
+        config.vendor = vendor;
+    }
     r = engine_choose(m, name, &ops, err);
     if (r < 0 || (r = ops->new (&config, &m->engine, err)) < 0)
         return r;
+    m->engine->config.features = NULL; /* they were for new() */
+    m->engine->config.vendor = NULL;
     time_passes(m, false);
     m->engine->ioapic_eoi = on_ioapic_eoi;
     m->engine->ioapic_eoi_ctx = m;

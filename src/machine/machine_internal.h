@@ -132,6 +132,7 @@ int saving_new(struct machine *m, const struct machine_config *config, struct er
 void saving_free(struct machine *m);
 /* What the processor of the machine to be restored was, NULL: there is none. */
 const struct x86_features *saving_features(const struct machine *m);
+const char *saving_vendor(const struct machine *m);
 uint64_t saving_tsc_hz(const struct machine *m);
 /* Can the machine, as it was made now, go on from the file? */
 int saving_check(struct machine *m, struct error *err);

@@ -10,6 +10,7 @@
 #include "hw/core/statename.h"
 #include "machine/pc.h"
 
+#define OLD_WORDS 8 /* of struct x86_features, at first */
 #define CD_DRIVE MACHINE_DISKS_MAX
 #define FLOPPY_DRIVE (MACHINE_DISKS_MAX + 1)
 
@@ -115,7 +116,10 @@ int manifest_walk(struct manifest *manifest, struct state *s)
     state_u64(s, "store", &manifest->store_bytes);
     state_bool(s, "kernel", &manifest->kernel);
     state_string(s, "cpu.vendor", manifest->vendor, sizeof(manifest->vendor));
-    state_bytes(s, "cpu.features", manifest->features.words, sizeof(manifest->features.words));
+    state_bytes(s, "cpu.features", manifest->features.words, OLD_WORDS * sizeof(uint32_t));
+    /* A file of before 2026-12 says nothing of these, and a guest of it does without. */
+    state_bytes(s, "cpu.features.more", manifest->features.words + OLD_WORDS,
+                (X86_CPUID_WORDS - OLD_WORDS) * sizeof(uint32_t));
     state_u64(s, "cpu.tsc-hz", &manifest->tsc_hz);
     state_string(s, "rows", manifest->rows, sizeof(manifest->rows));
     for (unsigned i = 0; i < MANIFEST_DRIVES; i++)

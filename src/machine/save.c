@@ -76,6 +76,11 @@ const struct x86_features *saving_features(const struct machine *m)
     return m->saving->manifest ? &m->saving->manifest->features : NULL;
 }
 
+const char *saving_vendor(const struct machine *m)
+{
+    return m->saving->manifest ? m->saving->manifest->vendor : NULL;
+}
+
 uint64_t saving_tsc_hz(const struct machine *m)
 {
     return m->saving->manifest ? m->saving->manifest->tsc_hz : 0;

@@ -93,7 +93,8 @@ static int set_name(struct definition *def, const char *value, struct error *err
 
 static int set_engine(struct definition *def, const char *value, struct error *err)
 {
-    static const char *const choices[] = {"auto", "kvm", "soft", NULL};
+    static const char *const choices[] = {"auto",          "kvm",          "soft",
+                                          "auto,portable", "kvm,portable", NULL};
     unsigned choice;
 
     /* What follows "soft," is for the engine to read. */

@@ -2,7 +2,8 @@
 /*
  * What a saved machine was: FOLDER/saved.json, the definition of the machine whose memory lies in
  * SAVED_FILE. The definition may be changed meanwhile; it is this one that the saved machine goes
- * on with, and the changes count from the next start on.
+ * on with, and the changes count from the next start on; but for the engine, which no machine is
+ * made of.
  */
 #ifndef SERVER_SAVED_H
 #define SERVER_SAVED_H

@@ -324,6 +324,7 @@ static void kvm_vcpu_apic_reset(struct vcpu *vcpu)
 const struct engine_ops engine_kvm = {
     .name = "kvm",
     .probe = kvm_probe,
+    .model = kvm_cpuid_model,
     .new = kvm_new,
     .free = kvm_free,
     .vcpu_new = kvm_vcpu_new,

@@ -11,8 +11,10 @@
 #include "cpu/kvm/kvm_internal.h"
 
 #include <asm/kvm_para.h>
+#include <cpuid.h>
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #define XCR0_KEPT 7u
 
@@ -181,6 +183,9 @@ static const struct {
     [W_80_1_EDX] = {0x80000001, 0, 3},
     [W_80_1_ECX] = {0x80000001, 0, 2},
     [W_D1_EAX] = {0xd, 1, 0},
+    [W_7_1_EAX] = {7, 1, 0},
+    [W_80_8_EBX] = {0x80000008, 0, 1},
+    [W_80_21_EAX] = {0x80000021, 0, 0},
 };
 
 static uint32_t *entry_word(struct kvm_cpuid_entry2 *e, unsigned word)
@@ -190,6 +195,53 @@ static uint32_t *entry_word(struct kvm_cpuid_entry2 *e, unsigned word)
     return e->function == word_places[word].leaf && e->index == word_places[word].subleaf
                ? regs[word_places[word].reg]
                : NULL;
+}
+
+/* Without a /dev/kvm: what it would begin with, the processor itself. Freed with free(). */
+static struct kvm_cpuid2 *host_cpuid(void)
+{
+    struct kvm_cpuid2 *cpuid =
+        calloc(1, sizeof(*cpuid) + KVM_CPUID_MAX * sizeof(cpuid->entries[0]));
+    struct kvm_cpuid_entry2 *e = cpuid ? cpuid->entries : NULL;
+
+    if (!cpuid)
+        return NULL;
+    __cpuid(0, e->eax, e->ebx, e->ecx, e->edx);
+    for (unsigned w = 0; w < X86_CPUID_WORDS; w++) {
+        unsigned max;
+
+        e = &cpuid->entries[w + 1];
+        e->function = word_places[w].leaf;
+        e->index = word_places[w].subleaf;
+        max = __get_cpuid_max(e->function & 0x80000000, NULL);
+        if (e->function <= max)
+            __cpuid_count(e->function, e->index, e->eax, e->ebx, e->ecx, e->edx);
+        if (e->function == 7 || e->function == 0xd)
+            e->flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX;
+    }
+    cpuid->nent = X86_CPUID_WORDS + 1;
+    return cpuid;
+}
+
+int kvm_cpuid_model(unsigned vcpus, struct x86_features *ret_features, char ret_vendor[13],
+                    struct error *err)
+{
+    struct kvm_engine ke = {.engine.config.vcpus = vcpus, .kvm_fd = -1};
+    int r = kvm_open(&ke.kvm_fd, NULL);
+
+    if (r == 0)
+        r = kvm_cpuid_new(ke.kvm_fd, &ke.cpuid, err);
+    else
+        r = (ke.cpuid = host_cpuid()) ? 0 : error_set(err, -ENOMEM, "out of memory");
+    if (r == 0) {
+        kvm_cpuid_tell(&ke);
+        *ret_features = ke.engine.features;
+        memcpy(ret_vendor, ke.engine.vendor, sizeof(ke.engine.vendor));
+    }
+    free(ke.cpuid);
+    if (ke.kvm_fd >= 0)
+        close(ke.kvm_fd);
+    return r;
 }
 
 void kvm_cpuid_tell(struct kvm_engine *ke)

@@ -77,6 +77,9 @@ int kvm_kick_prepare(struct error *err);
 
 /* What the guest may see of the host's CPUID; freed with free(). */
 int kvm_cpuid_new(int kvm_fd, struct kvm_cpuid2 **ret_cpuid, struct error *err);
+/* engine_ops.model: of /dev/kvm, or where there is none, of a host like this one that has it. */
+int kvm_cpuid_model(unsigned vcpus, struct x86_features *ret_features, char ret_vendor[13],
+                    struct error *err);
 /* What of it the engine's features tell: fills engine.features and vendor. */
 void kvm_cpuid_tell(struct kvm_engine *ke);
 /* Give vCPU index its CPUID: the engine's with its own APIC ID. */

@@ -59,6 +59,20 @@ static int probe(struct error *err)
     return 0;
 }
 
+static int soft_model(unsigned vcpus, struct x86_features *ret_features, char ret_vendor[13],
+                      struct error *err)
+{
+    struct x86_model model;
+    int r = probe(err);
+
+    if (r < 0)
+        return r;
+    x86_model_init(&model, soft_features, 1000000000, vcpus);
+    *ret_features = model.features;
+    memcpy(ret_vendor, x86_vendor_name(model.vendor), 13);
+    return 0;
+}
+
 static void request_all(struct soft_engine *soft, uint32_t request)
 {
     for (unsigned i = 0; i < soft->cpu_count; i++)
@@ -111,6 +125,11 @@ static int engine_new(const struct engine_config *config, struct engine **ret_en
     int r = probe(err);
     if (r < 0 || (r = soft_options_parse(config->options, &options, err)) < 0)
         return r;
+    if (config->vendor && x86_vendor_named(config->vendor, &options.vendor) < 0)
+        return error_set(err, -ENOTSUP,
+                         "the guest's processor is a %.12s, which the soft engine's cannot be; use "
+                         "--engine kvm",
+                         config->vendor);
     if (options.check && config->vcpus > 1)
         return error_set(err, -EINVAL, "--engine soft,check: works with --cpus 1 only");
     if (thunk_signals_install() < 0)
@@ -326,6 +345,7 @@ static uint64_t soft_vcpu_tsc(struct vcpu *vcpu)
 const struct engine_ops engine_soft = {
     .name = "soft",
     .probe = probe,
+    .model = soft_model,
     .new = engine_new,
     .free = engine_free,
     .vcpu_new = soft_vcpu_new,

@@ -93,12 +93,14 @@ int soft_options_parse(const char *words, struct soft_options *ret_options, stru
             o.vendor = X86_INTEL;
         else if (len == 10 && !strncmp(words, "vendor=amd", len))
             o.vendor = X86_AMD;
+        else if (len == 8 && !strncmp(words, "portable", len))
+            ; /* the machine's, who has read it */
         else if (take_address(words, len, "dump=", &o.dump_lin))
             o.dump = true;
         else if (!take_switch(words, len, &o))
             return error_set(err, -EINVAL,
                              "--engine soft: no option '%.*s'; there are t0, runs=0..254, "
-                             "cache=2..1024, check, seed=N, vendor=intel|amd, perf-map, "
+                             "cache=2..1024, check, seed=N, vendor=intel|amd, portable, perf-map, "
                              "dump=ADDRESS, no-ahead, no-fall, no-link, no-loop, no-refill, "
                              "no-segments, no-share, no-string, no-syscall",
                              (int)len, words);

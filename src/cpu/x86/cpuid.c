@@ -2,10 +2,12 @@
 #include "cpu/x86/cpuid.h"
 
 #include <cpuid.h>
+#include <errno.h>
 #include <string.h>
 #include <time.h>
 #include <x86intrin.h>
 
+#include "base/util.h"
 #include "cpu/x86/regs.h"
 #include "cpu/x86/state.h"
 
@@ -94,6 +96,17 @@ void x86_model_init(struct x86_model *model, const uint8_t *engine_features, uin
 const char *x86_vendor_name(enum x86_vendor vendor)
 {
     return vendors[vendor].name;
+}
+
+int x86_vendor_named(const char *name, enum x86_vendor *ret_vendor)
+{
+    for (unsigned i = 0; i < ARRAY_LEN(vendors); i++) {
+        if (!strcmp(vendors[i].name, name)) {
+            *ret_vendor = i;
+            return 0;
+        }
+    }
+    return -ENOENT;
 }
 
 static unsigned bits_for(unsigned count)

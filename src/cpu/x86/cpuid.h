@@ -47,6 +47,8 @@ void x86_model_init(struct x86_model *model, const uint8_t *engine_features, uin
 
 /* The maker's name that CPUID gives, of 12 characters. */
 const char *x86_vendor_name(enum x86_vendor vendor);
+/* The maker of that name; -ENOENT: the model cannot be one of theirs. */
+int x86_vendor_named(const char *name, enum x86_vendor *ret_vendor);
 /* One CPUID. */
 struct x86_cpuid_regs x86_cpuid(const struct x86_model *model, const struct x86_cpuid_env *env,
                                 uint32_t leaf, uint32_t subleaf);

@@ -23,7 +23,8 @@ int x86_features_limit(struct x86_features *have, const struct x86_features *wan
                 name = x86_feature_places[i].name;
         return error_set(err, -ENOTSUP,
                          "the guest's processor had %s (CPUID word %u, bits %#x), which is not to "
-                         "be had here; use the host or the engine that it comes from",
+                         "be had here; use the host or the engine that it comes from, or start it "
+                         "with a processor that both engines have (--engine kvm,portable)",
                          name, w, lacking);
     }
     *have = *wanted;

@@ -62,6 +62,7 @@ class Config:
     undo: str = ""          # keep, commit or discard
     restore: object = None  # a saved machine to go on from
     reserve: object = None  # where it is to be saved to
+    triple_fault: str = ""  # stop: end, and say where
     nets: tuple = ()        # of Net
     prefix: tuple = ()      # words before the command: where to run it, and as whom
     owner: int = None       # … whose uid this is
@@ -348,7 +349,7 @@ class Yado(Machine):
     def command(self):
         config = self.config
         program = self.program()
-        if config.engine == "kvm" and not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        if config.engine.startswith("kvm") and not os.access("/dev/kvm", os.R_OK | os.W_OK):
             raise Unavailable("no /dev/kvm here")
         argv = [program, "run", *(["--name", config.name] if config.name else []),
                 "--engine", config.engine, "--cpus", config.cpus,
@@ -381,6 +382,8 @@ class Yado(Machine):
             argv += ["--net", net.option()]
         if config.debug_exit:
             argv += ["--debug-exit"]
+        if config.triple_fault:
+            argv += ["--on-triple-fault", config.triple_fault]
         return argv
 
     def connect(self):
@@ -407,7 +410,7 @@ class Qemu(Machine):
         config = self.config
         if not shutil.which("qemu-system-x86_64"):
             raise Unavailable("qemu-system-x86_64 is not installed")
-        if config.engine == "kvm":
+        if config.engine.startswith("kvm"):
             raise Unavailable("QEMU is only asked for its own engine")
         if config.iommu:
             raise Unavailable("QEMU has no IOMMU on this board")

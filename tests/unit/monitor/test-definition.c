@@ -84,6 +84,7 @@ static void test_refusals(void **state)
         {"--disk", "", "--disk"},
         {"--disk", "a.vhd,bus=usb", "usb"},
         {"--disk", "a.vhd,snapshot", "snapshot"},
+        {"--engine", "kvm,fast", "kvm,fast"},
         {"--on-reset", "pause", "pause"},
         {"--debug-exit=maybe", NULL, "maybe"},
         {"--frobnicate", "1", "--frobnicate"},
