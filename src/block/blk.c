@@ -13,6 +13,7 @@
 #include "block/file.h"
 #include "block/pool.h"
 #include "block/ring.h"
+#include "block/throttle.h"
 
 int blk_init(struct blk *blk)
 {
@@ -21,6 +22,7 @@ int blk_init(struct blk *blk)
 
 void blk_done(struct blk *blk)
 {
+    blk->throttle = blk_throttle_free(blk->throttle);
     blk->ring = ring_free(blk->ring);
     blk->pool = pool_free(blk->pool);
 }
@@ -85,7 +87,42 @@ void blk_submit(struct blk *blk, struct blk_req *req)
         return;
     }
     blk->in_flight++;
-    start(blk, req);
+    if (!blk->throttle || !blk_throttle_hold(blk->throttle, req))
+        start(blk, req);
+}
+
+/* What waits because of a limit: as much as may go now, or all. */
+static void let_go(struct blk *blk, bool all)
+{
+    struct blk_req *req;
+
+    blk_plug(blk);
+    while (blk->throttle && (req = blk_throttle_next(blk->throttle, all)))
+        start(blk, req);
+    blk_unplug(blk);
+}
+
+static void on_due(void *ctx)
+{
+    let_go(ctx, false);
+}
+
+int blk_set_limits(struct blk *blk, struct clock *clock, const struct blk_limits *limits)
+{
+    int r = blk->throttle ? 0 : blk_throttle_new(clock, on_due, blk, &blk->throttle);
+
+    if (r < 0)
+        return r;
+    blk_throttle_set(blk->throttle, limits);
+    let_go(blk, false);
+    return 0;
+}
+
+void blk_get_limits(const struct blk *blk, struct blk_limits *ret_limits)
+{
+    *ret_limits = (struct blk_limits){0};
+    if (blk->throttle)
+        blk_throttle_get(blk->throttle, ret_limits);
 }
 
 void blk_complete(struct blk *blk, struct blk_req *req, int result)
@@ -190,6 +227,7 @@ void blk_poll_now(struct blk *blk)
 
 void blk_wait(struct blk *blk)
 {
+    let_go(blk, true);
     if (blk->ring && ring_waitable(blk->ring)) {
         ring_kick(blk->ring);
         /* A request can be finished at once, without the kernel having had it. */

@@ -45,8 +45,16 @@ struct blk_req {
     struct blk_req *next;
 };
 
+/* How much a disk may do in a second; 0: as much as is asked for. */
+struct blk_limits {
+    uint64_t read_bytes, write_bytes;
+    uint64_t reads, writes; /* requests; discarding and zeroing are writes */
+};
+
 struct blk;
 struct blk_file;
+struct clock;
+struct blk_throttle;
 struct blk_pool;
 struct blk_ring;
 
@@ -93,8 +101,9 @@ struct blk {
     bool ring_tried;
     void (*full)(void *ctx); /* blk_set_full() */
     void *full_ctx;
-    struct blk_req *held; /* requests that wait for room, the last one first */
-    unsigned held_count;  /* of those in flight */
+    struct blk_req *held;          /* requests that wait for room, the last one first */
+    unsigned held_count;           /* of those in flight */
+    struct blk_throttle *throttle; /* NULL: there was never a limit */
 };
 
 struct blk_options {
@@ -164,6 +173,14 @@ void blk_drain(struct blk *blk);
 void blk_set_full(struct blk *blk, void (*full)(void *ctx), void *ctx);
 bool blk_is_full(const struct blk *blk);
 void blk_retry(struct blk *blk);
+
+/*
+ * Let requests wait so that the disk does no more than this; at any time, also for those that wait. The
+ * clock says how fast time passes for the disk, and outlives it; it is the same each time. Draining,
+ * quiescing and blk_wait() wait for no limit. -ENOMEM.
+ */
+int blk_set_limits(struct blk *blk, struct clock *clock, const struct blk_limits *limits);
+void blk_get_limits(const struct blk *blk, struct blk_limits *ret_limits);
 
 /* Blocking helpers for tools, tests and boot loaders. 0 or -errno. */
 int blk_pread(struct blk *blk, void *buf, uint64_t len_bytes, uint64_t offset_bytes);

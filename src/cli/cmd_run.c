@@ -37,7 +37,7 @@ void cmd_run_help(void)
          "                            what the firmware tries first\n"
          "\n"
          "Drives:\n"
-         "  --disk FILE[,bus=ide|virtio|sata|scsi][,readonly]\n"
+         "  --disk FILE[,bus=ide|virtio|sata|scsi][,readonly][,read-bytes-per-second=N]...\n"
          "                            a raw or VHD image; may be given several times\n"
          "  --parents FOLDER          where parents of differencing disks may be, besides the\n"
          "                            disk's own folder; may be given several times\n"

@@ -325,6 +325,59 @@ static int vm_screenshot(struct remote *r)
     return CLI_OK;
 }
 
+/* The disk of a definition that is called so, by its path or the name of its file. NULL: none. */
+static const char *disk_named(json_t *definition, const char *name)
+{
+    json_t *disk;
+    size_t i;
+
+    json_array_foreach(json_object_get(definition, "disk"), i, disk)
+    {
+        const char *file = remote_text(disk, "file"), *slash = strrchr(file, '/');
+
+        if (!strcmp(file, name) || (slash && !strcmp(slash + 1, name)))
+            return file;
+    }
+    return NULL;
+}
+
+/* The machine's limits, with others for one disk; to be freed. */
+static json_t *limits_with(json_t *definition, const char *file, json_t *limits)
+{
+    json_t *resources = json_object_get(json_object_get(definition, "server"), "resources");
+    json_t *all = json_array(), *one;
+    size_t i;
+
+    json_array_foreach(json_object_get(resources, "disks"), i,
+                       one) if (strcmp(remote_text(one, "file"), file) != 0)
+        json_array_append(all, one);
+    if (json_object_size(limits)) {
+        json_object_set_new(limits, "file", json_string(file));
+        json_array_append(all, limits);
+    }
+    return all;
+}
+
+static int vm_limit(struct remote *r)
+{
+    json_t *machine = NULL, *definition, *limits = json_object();
+    int status = remote_options(r, 2, limits);
+    const char *file = NULL;
+
+    if (status == CLI_OK)
+        status = about(r, "GET", "", NULL, NULL, &machine);
+    definition = json_object_get(machine, "definition");
+    if (status == CLI_OK && !(file = disk_named(definition, r->args[1])))
+        status = remote_error(r, CLI_FAILED, "%s has no disk '%s'", r->args[0], r->args[1]);
+    if (status == CLI_OK)
+        status = remote_ask(r, "PATCH", "/machines/{machine}/resources",
+                            json_pack("{s:o}", "disks", limits_with(definition, file, limits)),
+                            &remote_quiet);
+    json_decref(limits);
+    json_decref(machine);
+    return status;
+}
+
 static const struct remote_verb verbs[] = {
     {"list", "", "All machines that you may see.", vm_list, 0, 0},
     {"show", "NAME", "One machine, and its definition.", vm_show, 1, 1},
@@ -337,6 +390,10 @@ static const struct remote_verb verbs[] = {
      "Change its share of the host at once: cpu-weight, cpu-reserve-percent, cpu-max-percent,\n"
      "        memory-max-bytes, io-weight, disks.",
      vm_resources, 2, -1},
+    {"limit", "NAME DISK [LIMIT=N ...]",
+     "What a disk may do, at once; nothing: as much as it wants. Limits: read-bytes-per-second,\n"
+     "        write-bytes-per-second, reads-per-second, writes-per-second.",
+     vm_limit, 2, -1},
     {"start", "NAME", "Turn it on, or continue from its saved state.", vm_start, 1, 1},
     {"pause", "NAME", "Let it stand still.", vm_pause, 1, 1},
     {"resume", "NAME", "Let it go on.", vm_resume, 1, 1},

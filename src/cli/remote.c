@@ -148,11 +148,9 @@ int remote_main(const char *verb, const char *about, const struct remote_verb *v
 static json_t *option_value(const char *name, const char *text)
 {
     json_t *value = json_loads(text, JSON_DECODE_ANY, NULL);
-    size_t length = strlen(name);
     uint64_t bytes;
 
-    if (!value && length > 6 && !strcmp(name + length - 6, "-bytes") &&
-        size_parse(text, &bytes) == 0)
+    if (!value && strstr(name, "-bytes") && size_parse(text, &bytes) == 0)
         value = json_integer((json_int_t)bytes);
     return value ? value : json_string(text);
 }

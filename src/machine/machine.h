@@ -11,6 +11,7 @@
 #define MACHINE_MACHINE_H
 
 #include "base/error.h"
+#include "block/blk.h"
 #include "block/undo.h"
 #include "hw/core/chardev.h"
 #include "hw/core/keys.h"
@@ -38,6 +39,7 @@ struct machine_disk {
     const char *path;
     enum machine_bus bus;
     bool readonly;
+    struct blk_limits limits; /* counted in guest time */
 };
 
 enum machine_nic { MACHINE_NIC_VIRTIO, MACHINE_NIC_E1000, MACHINE_NIC_21140, MACHINE_NIC_RTL8139 };
@@ -227,9 +229,12 @@ struct machine_disk_info {
     char name[16], path[4096], format[32];
     uint64_t size_bytes;
     bool readonly;
+    struct blk_limits limits;
 };
 /* The n-th disk. False: there are not so many. */
 bool machine_disk_get(struct machine *m, unsigned n, struct machine_disk_info *ret_info);
+/* Let it do more or less in a second, from now on. -ENOENT: there are not so many; -ENOMEM. */
+int machine_disk_limit(struct machine *m, unsigned n, const struct blk_limits *limits);
 
 /*
  * Adapter n (of net_count): lead its cable to the far end of a network (NULL: nowhere), pull it

@@ -59,8 +59,14 @@ int drives_open_disk(struct pc *pc, const struct machine_disk *what, struct pc_d
 {
     int r = disk_open(pc, what, disk, err);
 
-    if (r == 0)
-        disk_opened(pc, disk->blk);
+    if (r < 0)
+        return r;
+    disk_opened(pc, disk->blk);
+    if (what->limits.read_bytes || what->limits.write_bytes || what->limits.reads ||
+        what->limits.writes)
+        r = blk_set_limits(disk->blk, pc->m->clock, &what->limits);
+    if (r < 0)
+        drives_close_disk(pc, disk);
     return r;
 }
 

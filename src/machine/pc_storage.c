@@ -197,7 +197,19 @@ bool machine_disk_get(struct machine *m, unsigned n, struct machine_disk_info *r
         snprintf(ret_info->format, sizeof(ret_info->format), "%s", disk->blk->ops->format);
         ret_info->size_bytes = disk->blk->size_bytes;
         ret_info->readonly = disk->blk->readonly;
+        blk_get_limits(disk->blk, &ret_info->limits);
     }
     machine_unlock(m);
     return found;
+}
+
+int machine_disk_limit(struct machine *m, unsigned n, const struct blk_limits *limits)
+{
+    int r = -ENOENT;
+
+    machine_lock(m);
+    if (n < m->pc->disk_count)
+        r = blk_set_limits(m->pc->disks[n].blk, m->clock, limits);
+    machine_unlock(m);
+    return r;
 }

@@ -21,7 +21,7 @@
 struct command {
     const char *name;
     const char
-        *arguments[3]; /* "name:s" string, "name:b" boolean, "name:i" number, "name:a" array */
+        *arguments[5]; /* "name:s" string, "name:b" boolean, "name:i" number, "name:a" array */
     int (*run)(struct commands *c, json_t *args, json_t **ret_value, struct error *err);
 };
 
@@ -397,6 +397,10 @@ static const struct command commands[] = {
     {"disk-list", {NULL}, commands_disk_list},
     {"disk-add", {"path:s", "bus:s", "readonly:b"}, commands_disk_add},
     {"disk-remove", {"disk:s"}, commands_disk_remove},
+    {"disk-limit",
+     {"number:i", "read-bytes-per-second:i", "write-bytes-per-second:i", "reads-per-second:i",
+      "writes-per-second:i"},
+     commands_disk_limit},
     {"net-list", {NULL}, commands_net_list},
     {"net-link", {"adapter:i", "up:b"}, commands_net_link},
     {"net-connect", {"adapter:i", "to:s"}, commands_net_connect},

@@ -34,6 +34,7 @@ int commands_execute(void *ctx, const char *name, json_t *arguments, json_t **re
 int commands_disk_list(struct commands *c, json_t *args, json_t **ret_value, struct error *err);
 int commands_disk_add(struct commands *c, json_t *args, json_t **ret_value, struct error *err);
 int commands_disk_remove(struct commands *c, json_t *args, json_t **ret_value, struct error *err);
+int commands_disk_limit(struct commands *c, json_t *args, json_t **ret_value, struct error *err);
 
 /* commands_net.c: the commands about network adapters. */
 int commands_net_list(struct commands *c, json_t *args, json_t **ret_value, struct error *err);

@@ -149,70 +149,21 @@ static int set_append(struct definition *def, const char *value, struct error *e
     return set_string(&def->append, value);
 }
 
-static int add_disk(struct definition *def, const char *path, enum machine_bus bus, bool readonly,
-                    struct error *err)
+static struct definition_disk *next_disk(struct definition *def, struct error *err)
 {
-    struct definition_disk *disk = &def->disks[def->disk_count];
-
-    if (def->disk_count == MACHINE_DISKS_MAX)
-        return error_set(err, -EINVAL, "--disk: at most %u disks", MACHINE_DISKS_MAX);
-    if (!*path)
-        return error_set(err, -EINVAL, "--disk: the name of a file is missing");
-    disk->path = strdup(path);
-    if (!disk->path)
-        return -ENOMEM;
-    disk->bus = bus;
-    disk->readonly = readonly;
-    def->disk_count++;
-    return 0;
+    if (def->disk_count < MACHINE_DISKS_MAX)
+        return &def->disks[def->disk_count];
+    error_set(err, -EINVAL, "--disk: at most %u disks", MACHINE_DISKS_MAX);
+    return NULL;
 }
 
-int definition_parse_bus(const char *value, enum machine_bus *ret_bus, struct error *err)
-{
-    static const char *const choices[] = {"ide", "virtio", "sata", "scsi", NULL};
-    unsigned choice;
-    int r = choose("disk: bus", value, choices, &choice, err);
-
-    if (r == 0)
-        *ret_bus = (enum machine_bus)choice;
-    return r;
-}
-
-/* FILE[,bus=ide|virtio|sata|scsi][,readonly]; a comma in the name is written twice. */
 static int set_disk(struct definition *def, const char *value, struct error *err)
 {
-    AUTO_FREE char *path = malloc(strlen(value) + 1);
-    AUTO_FREE char *rest = NULL;
-    enum machine_bus bus = MACHINE_BUS_IDE;
-    bool readonly = false;
-    size_t len = 0;
-    char *save = NULL;
+    struct definition_disk *disk = next_disk(def, err);
+    int r = disk ? definition_disk_parse(value, disk, err) : -EINVAL;
 
-    if (!path)
-        return -ENOMEM;
-    while (*value && (*value != ',' || value[1] == ',')) {
-        value += *value == ',';
-        path[len++] = *value++;
-    }
-    path[len] = '\0';
-    rest = strdup(value);
-    if (!rest)
-        return -ENOMEM;
-    for (char *word = strtok_r(rest, ",", &save); word; word = strtok_r(NULL, ",", &save)) {
-        if (!strcmp(word, "readonly")) {
-            readonly = true;
-        } else if (!strncmp(word, "bus=", 4)) {
-            int r = definition_parse_bus(word + 4, &bus, err);
-            if (r < 0)
-                return r;
-        } else {
-            return error_set(err, -EINVAL,
-                             "--disk: '%s' is not known; after the file comes bus=ide, virtio, "
-                             "sata or scsi, or readonly (a comma in a name is written twice)",
-                             word);
-        }
-    }
-    return add_disk(def, path, bus, readonly, err);
+    def->disk_count += r == 0;
+    return r;
 }
 
 static int set_parents(struct definition *def, const char *value, struct error *err)
@@ -545,35 +496,11 @@ int definition_parse_args(struct definition *def, int argc, char **argv, struct 
 
 static int json_disk(struct definition *def, json_t *value, struct error *err)
 {
-    enum machine_bus bus = MACHINE_BUS_IDE;
-    const char *file = NULL;
-    bool readonly = false;
-    const char *key;
-    json_t *member;
-    int r;
+    struct definition_disk *disk = next_disk(def, err);
+    int r = disk ? definition_disk_parse_json(value, disk, err) : -EINVAL;
 
-    if (json_is_string(value))
-        return set_disk(def, json_string_value(value), err);
-    if (!json_is_object(value))
-        return error_set(err, -EINVAL, "disk: give a string, or an object with \"file\"");
-    json_object_foreach(value, key, member)
-    {
-        if (!strcmp(key, "file") && json_is_string(member)) {
-            file = json_string_value(member);
-        } else if (!strcmp(key, "bus") && json_is_string(member)) {
-            r = definition_parse_bus(json_string_value(member), &bus, err);
-            if (r < 0)
-                return r;
-        } else if (!strcmp(key, "readonly") && json_is_boolean(member)) {
-            readonly = json_is_true(member);
-        } else {
-            return error_set(err, -EINVAL,
-                             "disk: '%s' is not one of \"file\" (string), \"bus\" (string), "
-                             "\"readonly\" (true or false)",
-                             key);
-        }
-    }
-    return add_disk(def, file ? file : "", bus, readonly, err);
+    def->disk_count += r == 0;
+    return r;
 }
 
 static int json_net(struct definition *def, json_t *value, struct error *err)
@@ -677,7 +604,7 @@ void definition_done(struct definition *def)
 {
     nets_clear(def);
     for (unsigned i = 0; i < def->disk_count; i++)
-        free(def->disks[i].path);
+        definition_disk_done(&def->disks[i]);
     for (unsigned i = 0; i < def->parent_count; i++)
         free(def->parents[i]);
     free(def->name);
@@ -738,8 +665,10 @@ void definition_to_config(const struct definition *def, struct machine_config *r
         .restore = def->restore,
     };
     for (unsigned i = 0; i < def->disk_count; i++)
-        ret_config->disks[i] =
-            (struct machine_disk){def->disks[i].path, def->disks[i].bus, def->disks[i].readonly};
+        ret_config->disks[i] = (struct machine_disk){.path = def->disks[i].path,
+                                                     .bus = def->disks[i].bus,
+                                                     .readonly = def->disks[i].readonly,
+                                                     .limits = def->disks[i].limits};
     for (unsigned i = 0; i < def->parent_count; i++)
         ret_config->parents[i] = def->parents[i];
     for (unsigned i = 0; i < def->net_count; i++) {

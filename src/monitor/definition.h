@@ -6,6 +6,7 @@
 #define MONITOR_DEFINITION_H
 
 #include "machine/machine.h"
+#include "monitor/definition_disk.h"
 #include "monitor/definition_net.h"
 
 struct definition {
@@ -14,11 +15,7 @@ struct definition {
     unsigned cpus;
     uint64_t memory_bytes;
     char *firmware, *kernel, *initrd, *append;
-    struct definition_disk {
-        char *path;
-        enum machine_bus bus;
-        bool readonly;
-    } disks[MACHINE_DISKS_MAX];
+    struct definition_disk disks[MACHINE_DISKS_MAX];
     unsigned disk_count;
     char *parents[MACHINE_PARENTS_MAX];
     unsigned parent_count;
@@ -55,8 +52,6 @@ int definition_parse_json(struct definition *def, const char *text, size_t len_b
                           struct error *err);
 /* "512M": bytes, with K, M, G or T; a bare number is MiB. -EINVAL. */
 int definition_parse_size(const char *text, uint64_t *ret_bytes);
-/* "ide", "virtio", "sata" or "scsi". -EINVAL with text. */
-int definition_parse_bus(const char *text, enum machine_bus *ret_bus, struct error *err);
 /* "keep", "commit" or "discard". -EINVAL with text. */
 int definition_parse_undo(const char *text, enum undo *ret_undo, struct error *err);
 /* What machine_new() wants to know; strings stay def's. */

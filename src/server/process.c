@@ -15,6 +15,7 @@
 #include "server/host.h"
 #include "server/jail.h"
 #include "server/life.h"
+#include "server/limits.h"
 #include "server/networks.h"
 #include "server/saved.h"
 #include "server/shares.h"
@@ -234,6 +235,7 @@ static void on_status(void *ctx, int r, json_t *value, const char *message)
     jail_look(p->machine);
     snprintf(p->machine->engine, sizeof(p->machine->engine), "%s", engine ? engine : "");
     console_open(p->machine);
+    limits_send(p->machine); /* they may have been changed since it was started */
     life_ready(p->machine, value);
 }
 
@@ -305,6 +307,7 @@ static json_t *vm_definition(struct machine *m)
         AUTO_FREE char *path =
             machine_disk_path(m, json_string_value(json_object_get(disk, "file")));
 
+        limits_add(m, json_string_value(json_object_get(disk, "file")), disk);
         json_object_set_new(disk, "file", json_string(path ? path : ""));
     }
     return vm;

@@ -9,11 +9,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 
 #include "base/log.h"
 #include "server/files.h"
@@ -27,8 +25,7 @@
 #define SERVER_WEIGHT 500u
 #define NUMBER_BYTES 32
 
-const struct shares_world shares_host = {
-    .cgroups = "/sys/fs/cgroup", .self = "/proc/self/cgroup", .devices = "/sys/dev/block"};
+const struct shares_world shares_host = {.cgroups = "/sys/fs/cgroup", .self = "/proc/self/cgroup"};
 
 /* ---- what each gets ---- */
 
@@ -134,131 +131,6 @@ static int balance(struct server *server, struct error *err)
     return first;
 }
 
-/* ---- disks ---- */
-
-/* "MAJOR:MINOR" of the disk that a file lies on: io.max knows no partitions. */
-static int find_device(const struct shares_world *world, const char *file, char text[NUMBER_BYTES])
-{
-    AUTO_FD int fd = -1;
-    char path[PATH_MAX];
-    struct stat st;
-    ssize_t n;
-
-    if (stat(file, &st) < 0)
-        return -errno;
-    snprintf(text, NUMBER_BYTES, "%u:%u", major(st.st_dev), minor(st.st_dev));
-    snprintf(path, sizeof(path), "%s/%s/partition", world->devices, text);
-    if (access(path, F_OK) < 0)
-        return 0;
-    snprintf(path, sizeof(path), "%s/%s/../dev", world->devices, text);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    n = fd < 0 ? -1 : read(fd, text, NUMBER_BYTES - 1);
-    if (n < 0)
-        return -errno;
-    text[n] = '\0';
-    text[strcspn(text, "\n")] = '\0';
-    return 0;
-}
-
-/* What a machine may do on one device of the host: io.max knows no files. */
-struct device_limit {
-    char device[NUMBER_BYTES];
-    long long most[4]; /* 0: as much as it wants */
-};
-
-static const char *const limit_names[][2] = {{"read-bytes-per-second", "rbps"},
-                                             {"write-bytes-per-second", "wbps"},
-                                             {"reads-per-second", "riops"},
-                                             {"writes-per-second", "wiops"}};
-
-#define DEVICES_MAX 32u
-
-static struct device_limit *limit_of(struct device_limit *limits, unsigned *count,
-                                     const char *device)
-{
-    for (unsigned i = 0; i < *count; i++)
-        if (!strcmp(limits[i].device, device))
-            return &limits[i];
-    if (*count == DEVICES_MAX)
-        return NULL;
-    limits[*count] = (struct device_limit){.most = {0}};
-    snprintf(limits[*count].device, NUMBER_BYTES, "%s", device);
-    return &limits[(*count)++];
-}
-
-/* Those that are limited now, so that a limit which is no more is taken away. */
-static void find_old(const char *group, struct device_limit *limits, unsigned *count)
-{
-    AUTO_FREE char *path = files_join(group, "io.max");
-    FILE *file = path ? fopen(path, "re") : NULL;
-    char line[256];
-
-    while (file && fgets(line, sizeof(line), file)) {
-        line[strcspn(line, " \n")] = '\0';
-        if (*line)
-            limit_of(limits, count, line);
-    }
-    if (file)
-        fclose(file);
-}
-
-/* Limits of disks that lie on one device are added up. */
-static int add_limit(struct machine *m, json_t *wanted, struct device_limit *limits,
-                     unsigned *count)
-{
-    AUTO_FREE char *path = machine_disk_path(m, json_string_value(json_object_get(wanted, "file")));
-    struct device_limit *limit;
-    char device[NUMBER_BYTES];
-    int r = path ? find_device(m->server->shares, path, device) : -ENOMEM;
-
-    if (r < 0)
-        return r;
-    limit = limit_of(limits, count, device);
-    for (size_t i = 0; limit && i < ARRAY_LEN(limit_names); i++)
-        limit->most[i] += (long long)json_integer_value(json_object_get(wanted, limit_names[i][0]));
-    return limit ? 0 : -ENOSPC;
-}
-
-/* io.max: "MAJOR:MINOR rbps=N …". */
-static int put_limit(const char *group, const struct device_limit *limit)
-{
-    char text[256];
-    size_t used = (size_t)snprintf(text, sizeof(text), "%s", limit->device);
-
-    for (size_t i = 0; i < ARRAY_LEN(limit_names); i++) {
-        char number[NUMBER_BYTES] = "max";
-
-        if (limit->most[i])
-            snprintf(number, sizeof(number), "%lld", limit->most[i]);
-        used +=
-            (size_t)snprintf(text + used, sizeof(text) - used, " %s=%s", limit_names[i][1], number);
-    }
-    return put(group, "io.max", text);
-}
-
-static int limit_disks(const char *group, struct machine *m, struct error *err)
-{
-    json_t *wanted, *all = json_object_get(machine_part(m, "resources"), "disks");
-    struct device_limit limits[DEVICES_MAX];
-    unsigned count = 0;
-    int first = 0, r;
-    size_t i;
-
-    find_old(group, limits, &count);
-    json_array_foreach(all, i, wanted)
-    {
-        r = add_limit(m, wanted, limits, &count);
-        if (r < 0 && first == 0)
-            first = error_set(err, r, "/disks/%zu/file: %s", i, strerror(-r));
-    }
-    for (unsigned n = 0; n < count; n++) {
-        r = put_limit(group, &limits[n]);
-        if (r < 0 && first == 0)
-            first = error_set(err, r, "io.max: %s", strerror(-r));
-    }
-    return first;
-}
-
 /* ---- a machine's ---- */
 
 /* The first thing that fails is what is said; the others are set all the same. */
@@ -289,8 +161,6 @@ static int configure(const char *group, struct machine *m, struct error *err)
         SET("memory.max", "max");
     SET("io.weight", "%lld", machine_integer(m, "resources", "io-weight"));
 #undef SET
-    r = limit_disks(group, m, first == 0 ? err : NULL);
-    first = first == 0 ? r : first;
     r = balance(m->server, first == 0 ? err : NULL);
     return first == 0 ? r : first;
 }

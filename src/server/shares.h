@@ -12,7 +12,6 @@
 struct shares_world {
     const char *cgroups; /* the mount of cgroup v2 */
     const char *self;    /* which of them the server is in (cgroups(7)) */
-    const char *devices; /* block devices by number */
 };
 extern const struct shares_world shares_host;
 

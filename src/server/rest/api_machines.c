@@ -8,6 +8,7 @@
 #include "server/clone.h"
 #include "server/folders.h"
 #include "server/life.h"
+#include "server/limits.h"
 #include "server/merge.h"
 #include "server/networks.h"
 #include "server/rest/quota.h"
@@ -228,6 +229,8 @@ static void change(struct request *q, json_t *definition, enum event_kind kind, 
     if (definition && redefine(q, definition)) {
         network_move_adapters(q->machine, before);
         int r = share_change(q->machine, &err); /* shares count at once */
+
+        limits_send(q->machine);
 
         tell(q, q->machine, kind, words);
         if (r < 0 && kind == EVENT_KIND_MACHINE_RESOURCES_CHANGED)

@@ -90,4 +90,16 @@ static inline struct memdisk *memdisk_new(uint64_t size_bytes)
     return m;
 }
 
+/* One with limits, by that clock; NULL: one without. */
+static inline struct memdisk *memdisk_new_limited(uint64_t size_bytes, struct clock *clock)
+{
+    static const struct blk_limits limits = {
+        .read_bytes = 4096, .write_bytes = 65536, .reads = 20, .writes = 20};
+    struct memdisk *m = memdisk_new(size_bytes);
+
+    if (m && clock)
+        blk_set_limits(&m->blk, clock, &limits);
+    return m;
+}
+
 #endif

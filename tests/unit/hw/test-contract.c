@@ -206,9 +206,10 @@ MAKE(vga, .pci = w->pci, .devfn = PCI_DEVFN(2, 0), .clock = w->clock)
     }
 #define DISK_BYTES 163840 /* also a floppy disk */
 
+static bool limited; /* the disks */
 static struct blk *new_disk(struct world *w)
 {
-    w->disk = memdisk_new(DISK_BYTES);
+    w->disk = memdisk_new_limited(DISK_BYTES, limited ? w->clock : NULL);
     return &w->disk->blk;
 }
 
@@ -740,9 +741,9 @@ static void world_end(struct world *w)
     bus_free(w->mem);
     bus_free(w->pio);
     ram_free(w->ram);
-    clock_free(w->clock);
     if (w->disk)
         blk_close(&w->disk->blk);
+    clock_free(w->clock);
 }
 
 /* Bytes of the device's saved state; free them. */
@@ -994,5 +995,6 @@ int main(void)
         cmocka_unit_test(test_damaged_state),
         cmocka_unit_test(test_accesses),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    limited = cmocka_run_group_tests(tests, NULL, NULL) == 0;
+    return !limited || cmocka_run_group_tests_name("limited disks", tests, NULL, NULL);
 }

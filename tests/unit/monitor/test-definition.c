@@ -84,6 +84,7 @@ static void test_refusals(void **state)
         {"--disk", "", "--disk"},
         {"--disk", "a.vhd,bus=usb", "usb"},
         {"--disk", "a.vhd,snapshot", "snapshot"},
+        {"--disk", "a.vhd,reads-per-second=few", "few"},
         {"--engine", "kvm,fast", "kvm,fast"},
         {"--on-reset", "pause", "pause"},
         {"--debug-exit=maybe", NULL, "maybe"},
@@ -108,7 +109,7 @@ static void test_refusals(void **state)
 static void test_disks(void **state)
 {
     char *argv[] = {(char *)"run", (char *)"--disk", (char *)"a,,b.vhd,bus=virtio,readonly",
-                    (char *)"--disk=c.img"};
+                    (char *)"--disk=c.img,read-bytes-per-second=10M,writes-per-second=200"};
     struct machine_config config;
     struct definition def;
     struct error err = {""};
@@ -124,6 +125,14 @@ static void test_disks(void **state)
     assert_string_equal(config.disks[1].path, "c.img");
     assert_int_equal(config.disks[1].bus, MACHINE_BUS_IDE);
     assert_false(config.disks[1].readonly);
+    assert_int_equal(config.disks[0].limits.read_bytes, 0);
+    assert_int_equal(config.disks[1].limits.read_bytes, 10 << 20);
+    assert_int_equal(config.disks[1].limits.write_bytes, 0);
+    assert_int_equal(config.disks[1].limits.writes, 200);
+    definition_done(&def);
+    assert_int_equal(
+        parse_json(&def, &err, "{\"disk\": [{\"file\": \"a\", \"reads-per-second\": 7}]}"), 0);
+    assert_int_equal(def.disks[0].limits.reads, 7);
     definition_done(&def);
 }
 

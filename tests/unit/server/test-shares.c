@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 
 #include <cmocka.h>
 
@@ -78,7 +77,7 @@ static void test_all_that_can_be_reserved_is_kept(void **state)
 /* ---- a tree of files ---- */
 
 struct tree {
-    char root[64], cgroups[96], self[96], devices[96];
+    char root[64], cgroups[96], self[96];
     struct shares_world world;
     struct server server;
     struct machine machines[2];
@@ -141,9 +140,7 @@ static int setup(void **state)
     assert_non_null(mkdtemp(t->root));
     snprintf(t->cgroups, sizeof(t->cgroups), "%s/cgroups", t->root);
     snprintf(t->self, sizeof(t->self), "%s/self", t->root);
-    snprintf(t->devices, sizeof(t->devices), "%s/devices", t->root);
     mkdir(t->cgroups, 0755);
-    mkdir(t->devices, 0755);
     put(t->cgroups, "cgroup.controllers", "cpu io memory pids\n");
     put(t->root, "self", "1:name=systemd:/elsewhere\n0::/yado\n");
     snprintf(path, sizeof(path), "%s/yado", t->cgroups);
@@ -151,7 +148,7 @@ static int setup(void **state)
     put(path, "cgroup.subtree_control", "");
     snprintf(path, sizeof(path), "%s/yado/server", t->cgroups);
     make_group(path);
-    t->world = (struct shares_world){t->cgroups, t->self, t->devices};
+    t->world = (struct shares_world){t->cgroups, t->self};
     for (unsigned i = 0; i < 2; i++) {
         struct machine *m = &t->machines[i];
 
@@ -249,46 +246,15 @@ static void test_a_share_counts_at_once_and_goes_with_the_machine(void **state)
     assert_true(number(folder[0], "cpu.weight") <= reserved);
 }
 
-/* The root folder's file system as a partition of 250:16. */
-static void make_partition(struct tree *t)
-{
-    char name[64], path[192];
-    struct stat st;
-
-    assert_int_equal(stat(t->root, &st), 0);
-    snprintf(name, sizeof(name), "%u:%u", major(st.st_dev), minor(st.st_dev));
-    snprintf(path, sizeof(path), "%s/%s", t->devices, name);
-    mkdir(path, 0755);
-    put(path, "partition", "1\n");
-    put(t->devices, "dev", "250:16\n"); /* there a folder's ".." leads to the disk's */
-}
-
-static void test_disks_are_limited_by_the_whole_disk_that_they_lie_on(void **state)
+static void test_what_the_host_refuses_is_said(void **state)
 {
     struct tree *t = *state;
     struct machine *m = t->machines;
     struct error err = {""};
-    char folder[192], command[256];
+    char command[256];
 
-    machine_folder(t, 0, folder);
-    make_partition(t);
-    put(t->root, "a.vhd", "");
-    put(t->root, "b.vhd", "");
     shares_init(&t->server, &t->world);
     share_make(m);
-    define(m, "{\"disks\": [{\"file\": \"a.vhd\", \"read-bytes-per-second\": 1000000},"
-              " {\"file\": \"b.vhd\", \"read-bytes-per-second\": 500000,"
-              " \"writes-per-second\": 20}]}");
-    assert_int_equal(share_change(m, &err), 0);
-    assert_string_equal(get(folder, "io.max"), "250:16 rbps=1500000 wbps=max riops=max wiops=20");
-    /* A limit that is taken away is lifted while the machine runs. */
-    define(m, "{}");
-    assert_int_equal(share_change(m, &err), 0);
-    assert_memory_equal(get(folder, "io.max"), "250:16 rbps=max wbps=max riops=max wiops=max", 44);
-    /* What the host refuses is said, and names what it is about. */
-    define(m, "{\"disks\": [{\"file\": \"gone.vhd\", \"reads-per-second\": 5}]}");
-    assert_true(share_change(m, &err) < 0);
-    assert_non_null(strstr(err.text, "/disks/0/file"));
     snprintf(command, sizeof(command), "rm '%s/cgroups/yado/machine-%s/cpu.max'", t->root, m->id);
     assert_int_equal(system(command), 0);
     define(m, "{}");
@@ -308,8 +274,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(test_a_share_counts_at_once_and_goes_with_the_machine,
                                         setup, teardown),
-        cmocka_unit_test_setup_teardown(test_disks_are_limited_by_the_whole_disk_that_they_lie_on,
-                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_the_host_refuses_is_said, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,6 +12,11 @@ import { mergePatch } from './settings'
 const MIB = 1048576
 type Entry = Resources['machines'][number]
 
+type DiskLimit = NonNullable<MachineResources['disks']>[number]
+const LIMITS = ['read-bytes-per-second', 'write-bytes-per-second', 'reads-per-second', 'writes-per-second'] as const
+type Limit = (typeof LIMITS)[number]
+const inBytes = (limit: Limit) => limit.includes('bytes')
+
 function NumberCell(props: { label: string; value: number | undefined; onChange: (value: number | undefined) => void; min: number; max: number; placeholder: string; disabled: boolean; unit?: string }) {
   return (
     <div class={`input${props.unit ? ' with-unit' : ''}`}>
@@ -23,10 +28,55 @@ function NumberCell(props: { label: string; value: number | undefined; onChange:
         max={props.max}
         placeholder={props.placeholder}
         disabled={props.disabled}
+        step="any"
         onInput={(event) => props.onChange(event.currentTarget.value === '' ? undefined : Number(event.currentTarget.value))}
       />
       {props.unit && <span class="unit">{props.unit}</span>}
     </div>
+  )
+}
+
+/** The limits with another one for a disk; a disk without any is not named. */
+function withLimit(all: DiskLimit[], file: string, limit: Limit, value: number | undefined): DiskLimit[] {
+  const known = all.some((disk) => disk.file === file) ? all : [...all, { file }]
+  return known
+    .map((disk) => (disk.file === file ? { ...disk, [limit]: value } : disk))
+    .filter((disk) => LIMITS.some((name) => disk[name] !== undefined))
+}
+
+function DiskLimits(props: { name: string; files: string[]; limits: DiskLimit[]; disabled: boolean; onChange: (limits: DiskLimit[]) => void }) {
+  return (
+    <details open={props.limits.length > 0}>
+      <summary>{t('resources.disks')}</summary>
+      {props.files.map((file) => {
+        const now = props.limits.find((disk) => disk.file === file)
+        const short = file.slice(file.lastIndexOf('/') + 1)
+        return (
+          <fieldset class="disk-limits">
+            <legend title={file}>{short}</legend>
+            {LIMITS.map((limit) => {
+              const scale = inBytes(limit) ? MIB : 1
+              const value = now?.[limit]
+              return (
+                <label>
+                  {t(`resources.${limit}`)}
+                  <NumberCell
+                    label={`${props.name}, ${short}: ${t(`resources.${limit}`)}`}
+                    value={value === undefined ? undefined : Math.round((value / scale) * 100) / 100}
+                    onChange={(next) => props.onChange(withLimit(props.limits, file, limit, next === undefined ? undefined : Math.round(next * scale)))}
+                    min={inBytes(limit) ? 0.01 : 1}
+                    max={1048576}
+                    placeholder={t('resources.none')}
+                    disabled={props.disabled}
+                    unit={inBytes(limit) ? t('unit.mib-per-second') : t('unit.per-second')}
+                  />
+                </label>
+              )
+            })}
+          </fieldset>
+        )
+      })}
+    </details>
   )
 }
 
@@ -43,6 +93,7 @@ function Row({ entry, onSaved }: { entry: Entry; onSaved: () => void }) {
     <NumberCell label={`${entry.name}: ${t(`resources.${key}`)}`} value={draft[key]} onChange={set(key)} min={min} max={max} placeholder={placeholder} disabled={locked} unit={unit} />
   )
   const limit = draft['memory-max-bytes']
+  const files = (machine?.definition.disk ?? []).map((disk) => disk.file)
   const save = async () => {
     setBusy(true)
     const next = await attempt(() => call<Machine>(`/machines/${entry.id}/resources`, { method: 'PATCH', body: patch }))
@@ -53,6 +104,7 @@ function Row({ entry, onSaved }: { entry: Entry; onSaved: () => void }) {
     onSaved()
   }
   return (
+    <>
     <tr>
       <th scope="row">
         <a href={machineHref(entry.id)}>{entry.name}</a>
@@ -75,6 +127,14 @@ function Row({ entry, onSaved }: { entry: Entry; onSaved: () => void }) {
         <Button label={t('action.apply')} kind={changed ? 'primary' : 'plain'} disabled={!changed} busy={busy} onClick={() => void save()} />
       </td>
     </tr>
+    {files.length > 0 && (
+      <tr class="more">
+        <td colSpan={9}>
+          <DiskLimits name={entry.name} files={files} limits={draft.disks ?? []} disabled={locked} onChange={(disks) => setDraft((old) => ({ ...old, disks }))} />
+        </td>
+      </tr>
+    )}
+    </>
   )
 }
 
