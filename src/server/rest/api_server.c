@@ -258,6 +258,11 @@ static void put(struct request *q, enum automation what, const char *id, unsigne
     struct problem p;
     int r = 0;
 
+    if (old && !request_matches_entry(q, old)) {
+        json_decref(old);
+        json_decref(entry);
+        return;
+    }
     if (status == 200 && !old)
         r = problem_set(&p, PROBLEM_CODE_NOT_FOUND, NULL, "there is no such entry");
     if (r == 0 && what == AUTOMATION_SCRIPT)
@@ -280,7 +285,18 @@ static void put(struct request *q, enum automation what, const char *id, unsigne
         return;
     }
     tell(q, what, status == 201 ? "was added" : "was changed");
-    reply_json(q, status, entry);
+    reply_json(q, status, request_tag_entry(q, entry));
+}
+
+/* All entries, each with its own ETag; the list has none. */
+static json_t *tagged_list(struct request *q, enum automation what)
+{
+    json_t *list = automation_list(q->server, what), *entry;
+    size_t i;
+
+    json_array_foreach(list, i, entry) request_tag_entry(q, entry);
+    *q->etag = '\0';
+    return list;
 }
 
 static void add(struct request *q, enum automation what)
@@ -321,7 +337,7 @@ void api_list_scripts(struct request *q)
     reply_json(q, 200,
                json_pack("{s:s, s:o, s:o}", "folder", folder, "available",
                          automation_programs(q->server), "scripts",
-                         automation_list(q->server, AUTOMATION_SCRIPT)));
+                         tagged_list(q, AUTOMATION_SCRIPT)));
 }
 
 void api_create_script(struct request *q)
@@ -341,7 +357,7 @@ void api_delete_script(struct request *q)
 
 void api_list_webhooks(struct request *q)
 {
-    json_t *list = automation_list(q->server, AUTOMATION_WEBHOOK), *entry;
+    json_t *list = tagged_list(q, AUTOMATION_WEBHOOK), *entry;
     size_t i;
 
     json_array_foreach(list, i, entry)

@@ -276,8 +276,9 @@ void api_list_permissions(struct request *q)
         if ((own || (rights & RIGHT_BIT(RIGHT_PERMISSIONS))) &&
             (!type || object_type_of(type) == (int)one->object_type) &&
             (!object || !strcmp(object, one->object)))
-            json_array_append_new(list, permission_json(q->server, one));
+            json_array_append_new(list, request_tag_entry(q, permission_json(q->server, one)));
     }
+    *q->etag = '\0'; /* of the last one */
     reply_json(q, 200, json_pack("{s:o}", "permissions", list));
 }
 
@@ -312,7 +313,8 @@ static void put_permission(struct request *q, const char *id, unsigned status)
     tell(q, status == 201 ? EVENT_KIND_PERMISSION_ADDED : EVENT_KIND_PERMISSION_CHANGED,
          "%s %s is %s something on %s %.100s", entry.group ? "the group" : "the user",
          entry.subject, entry.deny ? "denied" : "allowed", object_type_names[type], entry.object);
-    reply_json(q, status, permission_json(q->server, permission_find(q->server, id)));
+    reply_json(q, status,
+               request_tag_entry(q, permission_json(q->server, permission_find(q->server, id))));
 }
 
 void api_add_permission(struct request *q)
@@ -336,9 +338,13 @@ static const struct permission *known_permission(struct request *q)
 
 void api_change_permission(struct request *q)
 {
+    const struct permission *entry = known_permission(q);
+    json_t *now = entry ? permission_json(q->server, entry) : NULL;
+    bool same = now && request_matches_entry(q, now);
     char id[ID_TEXT];
 
-    if (!known_permission(q))
+    json_decref(now);
+    if (!same)
         return;
     snprintf(id, sizeof(id), "%s", request_text(q, "permission"));
     put_permission(q, id, 200);

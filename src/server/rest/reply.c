@@ -5,6 +5,7 @@
 
 #include "server/rest/http.h"
 #include "server/rest/route.h"
+#include "server/stamp.h"
 
 static void send_answer(struct request *q, unsigned status, const char *type, const void *data,
                         size_t bytes)
@@ -162,6 +163,41 @@ bool request_matches(struct request *q, const char *etag)
     reply_error(q, PROBLEM_CODE_PRECONDITION, "If-Match",
                 "somebody has changed it since you read it; read it again");
     return false;
+}
+
+/* Of all members but itself, in whatever order they are. */
+static void entry_etag(json_t *entry, char etag[17])
+{
+    json_t *rest = json_copy(entry);
+    AUTO_FREE char *text = NULL;
+    char digest[65];
+
+    json_object_del(rest, "etag");
+    text = json_dumps(rest, JSON_COMPACT | JSON_SORT_KEYS);
+    digest_hex(text ? text : "", text ? strlen(text) : 0, digest);
+    memcpy(etag, digest, 16);
+    etag[16] = '\0';
+    json_decref(rest);
+}
+
+bool request_matches_entry(struct request *q, json_t *entry)
+{
+    char etag[17];
+
+    entry_etag(entry, etag);
+    return request_matches(q, etag);
+}
+
+json_t *request_tag_entry(struct request *q, json_t *entry)
+{
+    char etag[17];
+
+    if (!entry)
+        return NULL;
+    entry_etag(entry, etag);
+    json_object_set_new(entry, "etag", json_string(etag));
+    snprintf(q->etag, sizeof(q->etag), "\"%s\"", etag);
+    return entry;
 }
 
 bool request_may_disk(struct request *q, const char *file, enum right right)

@@ -87,6 +87,10 @@ long long request_integer(const struct request *q, const char *name, long long f
 bool request_boolean(const struct request *q, const char *name);
 /* Answers with 412 and is false where If-Match names another state than etag. */
 bool request_matches(struct request *q, const char *etag);
+/* As request_matches(), by what the client was shown of an entry: `etag` in it, or else all of it. */
+bool request_matches_entry(struct request *q, json_t *entry);
+/* The entry, with its `etag` in it; also the answer's, when it is the only one. Returns entry. */
+json_t *request_tag_entry(struct request *q, json_t *entry);
 /* The caller's right on a disk: answers and is false where it is missing. */
 bool request_may_disk(struct request *q, const char *file, enum right right);
 

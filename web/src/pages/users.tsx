@@ -49,7 +49,7 @@ function PermissionDialog({ entry, fixed, onClose, onSaved }: PermissionDialogPr
         onSubmit={async (event) => {
           event.preventDefault()
           const body = { 'subject-type': subjectType, subject, 'object-type': type, ...(type === 'server' ? {} : { object }), rights, effect }
-          const saved = await attempt(() => call<Permission>(entry ? `/permissions/${entry.id}` : '/permissions', { method: entry ? 'PUT' : 'POST', body }))
+          const saved = await attempt(() => call<Permission>(entry ? `/permissions/${entry.id}` : '/permissions', { method: entry ? 'PUT' : 'POST', body, etag: entry?.etag }))
           if (!saved) return
           onSaved()
           onClose()
