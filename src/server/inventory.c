@@ -13,6 +13,7 @@
 #include "server/bus.h"
 #include "server/console.h"
 #include "server/files.h"
+#include "server/life.h"
 #include "server/machine.h"
 #include "server/process.h"
 #include "server/stamp.h"
@@ -461,6 +462,122 @@ void inventory_free(struct server *server)
         machine_free(m);
     }
     server->machine_count = 0;
+}
+
+/* ---- folders that come and go by hand ---- */
+
+/* Whoever copies a folder here is not disturbed before all of it is here. */
+#define SETTLED_SECONDS 10
+
+static bool is_settled(const char *path, unsigned depth)
+{
+    DIR *folder = opendir(path);
+    time_t now = time(NULL);
+    struct dirent *entry;
+    bool settled = folder != NULL;
+    struct stat st;
+
+    while (settled && (entry = readdir(folder))) {
+        if (!strcmp(entry->d_name, ".."))
+            continue;
+        settled = fstatat(dirfd(folder), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+                  st.st_ctime + SETTLED_SECONDS <= now;
+        if (settled && depth && S_ISDIR(st.st_mode) && entry->d_name[0] != '.') {
+            AUTO_FREE char *below = files_join(path, entry->d_name);
+
+            settled = below && is_settled(below, depth - 1);
+        }
+    }
+    if (folder)
+        closedir(folder);
+    return settled;
+}
+
+static void tell_of(struct machine *m, enum event_kind kind, const char *words)
+{
+    struct actor actor = actor_system("inventory");
+
+    bus_event(m->server,
+              &(struct event){.kind = kind,
+                              .severity = kind == EVENT_KIND_MACHINE_DELETED ? SEVERITY_WARNING
+                                                                             : SEVERITY_INFO,
+                              .actor = &actor,
+                              .about = machine_about(m),
+                              .cause = EVENT_CAUSE_SERVER},
+              "%s %s", m->name, words);
+}
+
+/* True: there is something to look at again. */
+static bool look_at(struct server *server, const char *path, const char *name)
+{
+    AUTO_FREE char *folder = files_join(path, name);
+    AUTO_FREE char *file = folder ? files_join(folder, "machine.json") : NULL;
+    AUTO_FREE char *unfinished = folder ? files_join(folder, "unfinished") : NULL;
+    struct machine *newest = server->machines;
+    struct stat st;
+
+    if (machine_find(server, name) || !file || !unfinished || stat(folder, &st) < 0 ||
+        !S_ISDIR(st.st_mode) || access(unfinished, F_OK) == 0)
+        return false;
+    if (!is_settled(folder, 1))
+        return true;
+    if (access(file, F_OK) < 0)
+        return false;
+    load_one(server, name, NULL);
+    for (struct machine *m = server->machines; m && m != newest; m = m->next)
+        tell_of(m, EVENT_KIND_MACHINE_CREATED, "was found: its folder has come here");
+    return false;
+}
+
+static bool forget_lost(struct server *server)
+{
+    bool again = false;
+
+    for (struct machine *m = server->machines, *following; m; m = following) {
+        following = m->next;
+        if (access(m->folder, F_OK) == 0 || errno != ENOENT)
+            continue;
+        if (life_is_on(m) || m->op != OP_NONE) {
+            again = true;
+            continue;
+        }
+        tell_of(m, EVENT_KIND_MACHINE_DELETED, "is no more: its folder was taken away");
+        process_clean(m);
+        unlink_machine(m);
+        bus_send(server, &(struct bus_message){.type = BUS_DELETED, .deleted = m->id});
+        machine_free(m);
+    }
+    return again;
+}
+
+/* A machine that has come back keeps its name, and its copy gets another. */
+static int ids_first(const struct dirent **a, const struct dirent **b)
+{
+    return (int)id_valid((*b)->d_name) - (int)id_valid((*a)->d_name);
+}
+
+void inventory_look(struct server *server)
+{
+    AUTO_FREE char *path = files_join(server->state, "machines");
+    struct dirent **entries = NULL;
+    struct stat st;
+    int count;
+
+    if (!path || stat(path, &st) < 0 ||
+        (!server->look_again && st.st_mtim.tv_sec == server->looked.tv_sec &&
+         st.st_mtim.tv_nsec == server->looked.tv_nsec))
+        return;
+    server->looked = st.st_mtim;
+    server->look_again = false;
+    count = scandir(path, &entries, NULL, ids_first);
+    for (int i = 0; i < count; i++) {
+        if (entries[i]->d_name[0] != '.' && look_at(server, path, entries[i]->d_name))
+            server->look_again = true;
+        free(entries[i]);
+    }
+    free(entries);
+    if (count >= 0 && forget_lost(server))
+        server->look_again = true;
 }
 
 /* ---- changing ---- */

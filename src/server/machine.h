@@ -111,6 +111,11 @@ unsigned inventory_load(struct server *server, json_t *ret_problems);
 /* Before that, once: take away what a server that was killed has left half made or half removed. */
 void inventory_recover(struct server *server);
 void inventory_free(struct server *server);
+/*
+ * Has a person put folders of machines there, or taken some away? Costs one stat() where not. Those that
+ * are still being copied are taken when they have come to rest, machines that run when they are off.
+ */
+void inventory_look(struct server *server);
 
 /*
  * Make one, turned off. definition has passed the schema; it is copied. owner may be NULL. 0, or

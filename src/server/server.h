@@ -50,6 +50,9 @@ struct server {
 
     uv_timer_t tick; /* every few seconds: activity, disks, old tasks */
     uint64_t ticks;
+    struct timespec
+        looked; /* the time of the folder of machines, when inventory_look() was there */
+    bool look_again;
     int64_t started_ms;
     double host_cpu_percent;
     uint64_t host_cpu_busy, host_cpu_total; /* /proc/stat at the last tick */

@@ -172,6 +172,7 @@ static void on_tick(uv_timer_t *timer)
     sample_host(server);
     for (struct machine *m = server->machines; m; m = m->next)
         sample(m);
+    inventory_look(server);
     if (server->ticks % DISK_TICKS == 0)
         look_at_disks(server);
     if (server->ticks % HOUR_TICKS == 0)
