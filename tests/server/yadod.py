@@ -14,17 +14,19 @@ import tempfile
 import time
 
 
+# How long is waited for a guest, or for an answer. An emulated host (tests/guest/on-kvm) takes its time.
+SLOW = 10 if os.environ.get("YADO_SLOW_HOST") else 1
 SUPPRESSIONS = f"suppressions={pathlib.Path(__file__).parent / 'lsan.supp'}:print_suppressions=0"
 
 
 class Connection(http.client.HTTPConnection):
     def __init__(self, path):
-        super().__init__("localhost", timeout=60)
+        super().__init__("localhost", timeout=60 * SLOW)
         self.path = path
 
     def connect(self):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(60)
+        self.sock.settimeout(60 * SLOW)
         self.sock.connect(self.path)
 
 
@@ -108,7 +110,7 @@ class Console:
         self.at = 0
 
     def expect(self, text, seconds=120):
-        end = time.monotonic() + seconds
+        end = time.monotonic() + seconds * SLOW
         while text not in self.text[self.at:]:
             left = end - time.monotonic()
             assert left > 0, f"no {text!r} in {self.text[self.at:][-2000:]!r}"
@@ -188,14 +190,18 @@ class Server:
         """An action to its end; the task."""
         answer = self.request("POST", f"/machines/{machine}/{action}", body, {"Prefer": "wait=60"})
         assert answer.status == 202, (action, answer.status, answer.data)
-        assert answer.json["state"] == state, answer.json
-        return answer.json
+        task, end = answer.json, time.monotonic() + 60 * SLOW
+        while task["state"] == "running" and time.monotonic() < end:
+            time.sleep(0.2)
+            task = self.get(f"/tasks/{task['id']}")
+        assert task["state"] == state, task
+        return task
 
     def open(self, where, protocol="binary"):
         return WebSocket(self.socket, where, protocol)
 
     def wait_for(self, machine, state):
-        for _ in range(3000):
+        for _ in range(3000 * SLOW):
             now = self.get(f"/machines/{machine}")
             if now["state"] == state:
                 return now
