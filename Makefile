@@ -34,6 +34,7 @@ soak:
 	@YADO_SOAK=1 ctest --test-dir build --output-on-failure -R powercut
 	@tests/server/test-host || [ $$? = 77 ]
 	@tests/guest/on-kvm || [ $$? = 77 ]
+	@tests/guest/on-debian || [ $$? = 77 ]
 	@tests/guest/run --label soak
 
 bench:

@@ -5,6 +5,11 @@ import shutil
 from . import images, machine, paths, vhd
 
 KERNEL = ["linux-image-amd64", "systemd-sysv", "udev", "dbus", "login"]
+# What Yado's programs are linked with.
+LINKED = ["libuv1", "libjansson4", "libvncserver1", "libpng16-16", "libseccomp2", "liburing2",
+          "libslirp0", "zlib1g", "libzstd1", "libfuse3-3", "libmnl0", "libnftables1",
+          "libwebsockets17", "libwebsockets-evlib-uv", "libsqlite3-0", "libcurl4", "libssl3",
+          "libpam0g", "libsystemd0", "libzydis4.0"]
 MENU = """\
 set timeout=0
 menuentry "Debian" {{
